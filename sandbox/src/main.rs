@@ -1,0 +1,2 @@
+//! rds-sandbox
+fn main() {}
