@@ -1,0 +1,400 @@
+//! Reads off an error what happened and what to do about it. Tables, no I/O.
+
+use std::io;
+
+use crate::error::{ConfigError, LoginError};
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The server did not accept the login: a token that expired, was never valid, or, since RDS
+    /// answers the same, may not be used by this role.
+    Refused,
+    /// The server lets nobody in this way: TLS off, no matching `pg_hba.conf` line, no such
+    /// plugin, the host blocked. Another login changes nothing.
+    Rejected,
+    /// Every connection of the server or proxy is taken.
+    Full,
+    /// The server, the proxy or AWS asks to slow down.
+    Throttled,
+    /// Nothing usable answers: connection refused, no such name, starting up, recovering.
+    Unavailable,
+    /// An open connection was lost.
+    Disconnected,
+    /// The server has become a reader: this host is no longer the writer.
+    ReadOnly,
+    /// The transaction lost against another one and may be run again.
+    Conflict,
+    /// The server's certificate cannot be trusted, or it speaks no TLS.
+    Tls,
+    /// No login could be made: see [`LoginError`].
+    Login,
+    /// A setting is wrong: see [`ConfigError`].
+    Configuration,
+    /// No connection became free in time.
+    PoolTimedOut,
+    /// The pool is closed.
+    PoolClosed,
+    /// The statement failed, or its result could not be read.
+    Statement,
+}
+
+/// What to do about it, and whose work that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Recovery {
+    /// Make a new login and try once more: the connector's.
+    Remint,
+    /// Drop this connection and take another: the pool's.
+    Reconnect,
+    /// Wait, then try again: the retry loop's.
+    Retry,
+    /// Tell the caller.
+    Fail,
+}
+
+impl ErrorKind {
+    /// What happened, as far as the error tells.
+    #[must_use]
+    pub fn of(error: &sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(error) => of_database(error.as_ref()),
+            sqlx::Error::Io(error) => of_io(error),
+            sqlx::Error::Tls(_) => Self::Tls,
+            sqlx::Error::Configuration(error) if error.is::<LoginError>() => Self::Login,
+            sqlx::Error::Configuration(_) => Self::Configuration,
+            sqlx::Error::PoolTimedOut => Self::PoolTimedOut,
+            sqlx::Error::PoolClosed => Self::PoolClosed,
+            sqlx::Error::WorkerCrashed => Self::Disconnected,
+            sqlx::Error::Protocol(message) => of_protocol(message),
+            _ => Self::Statement,
+        }
+    }
+
+    /// What a person can do about it, in words; empty where the error says it all.
+    #[must_use]
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Refused => {
+                "the server refuses fresh logins too: check that the database user exists and uses \
+                 IAM (PostgreSQL: `GRANT rds_iam TO app`; MySQL: `AWSAuthenticationPlugin`), that \
+                 this AWS identity may `rds-db:connect` as that user to this resource, that the \
+                 signed host is the RDS endpoint itself, and that this machine's clock is right"
+            }
+            Self::Rejected => {
+                "no login is accepted this way: check that TLS is on, and the server's access rules"
+            }
+            Self::Full => {
+                "every connection of the server is taken: lower `max_connections` times \
+                 the number of workers, or use RDS Proxy"
+            }
+            Self::Throttled => "connect less often: RDS takes about 200 new IAM logins a second",
+            Self::Unavailable => "check that host and port are right and can be reached from here",
+            Self::Tls => {
+                "check that TLS is on, give AWS's bundle for the region as `sslrootcert`, and dial \
+                 a name that the certificate covers"
+            }
+            Self::Login => "check the AWS credentials of this process",
+            _ => "",
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn recovery(self) -> Recovery {
+        match self {
+            Self::Refused => Recovery::Remint,
+            Self::Disconnected | Self::ReadOnly => Recovery::Reconnect,
+            Self::Full | Self::Throttled | Self::Unavailable | Self::Conflict => Recovery::Retry,
+            Self::Rejected
+            | Self::Tls
+            | Self::Login
+            | Self::Configuration
+            | Self::PoolTimedOut
+            | Self::PoolClosed
+            | Self::Statement => Recovery::Fail,
+        }
+    }
+}
+
+fn of_io(error: &io::Error) -> ErrorKind {
+    let inner = error.get_ref();
+    if inner.is_some_and(|e| e.is::<LoginError>()) {
+        return ErrorKind::Login;
+    }
+    if inner.is_some_and(|e| e.is::<ConfigError>()) {
+        return ErrorKind::Configuration;
+    }
+    match error.kind() {
+        // rustls' refusal of a certificate reaches us as invalid data, not as `Error::Tls`.
+        io::ErrorKind::InvalidData => ErrorKind::Tls,
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::NotConnected
+        | io::ErrorKind::UnexpectedEof => ErrorKind::Disconnected,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput => ErrorKind::Configuration,
+        // Refused, unreachable, timed out, a socket file that is gone, a name that does not
+        // resolve (which std reports without a kind of its own).
+        _ => ErrorKind::Unavailable,
+    }
+}
+
+fn of_protocol(message: &str) -> ErrorKind {
+    if message.contains("mysql_cleartext_plugin disabled")
+        || message.contains("unknown authentication plugin")
+        || message.contains("unsupported authentication method")
+    {
+        ErrorKind::Rejected
+    } else {
+        // The driver lost its place in the conversation: only a new connection helps.
+        ErrorKind::Disconnected
+    }
+}
+
+fn of_database(error: &dyn sqlx::error::DatabaseError) -> ErrorKind {
+    #[cfg(feature = "mysql")]
+    if let Some(error) = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+        return of_mysql(error.number(), error.message());
+    }
+    #[cfg(feature = "postgres")]
+    if let Some(error) = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+        return of_postgres(error.code(), error.routine(), error.message());
+    }
+    of_proxy(error.message()).unwrap_or(ErrorKind::Statement)
+}
+
+/// PostgreSQL, Aurora PostgreSQL and Aurora DSQL, by SQLSTATE.
+#[cfg(any(feature = "postgres", test))]
+fn of_postgres(code: &str, routine: Option<&str>, message: &str) -> ErrorKind {
+    if let Some(kind) = of_proxy(message) {
+        return kind;
+    }
+    match code {
+        "28P01" => ErrorKind::Refused,
+        // PAM, by which RDS checks tokens, keeps PostgreSQL's default code; the routine tells it
+        // from a rejecting pg_hba line, and a proxy that sends no routine is told by its text.
+        "28000" if routine == Some("auth_failed") => ErrorKind::Refused,
+        "28000" if message.contains("authentication failed") => ErrorKind::Refused,
+        "28000" => ErrorKind::Rejected,
+        "53300" => ErrorKind::Full,
+        "53400" => ErrorKind::Throttled,
+        "57P01" | "57P02" | "57P05" => ErrorKind::Disconnected,
+        "57P03" => ErrorKind::Unavailable,
+        "25006" => ErrorKind::ReadOnly,
+        "40001" | "40P01" | "OC000" | "OC001" => ErrorKind::Conflict,
+        _ if code.starts_with("08") => ErrorKind::Disconnected,
+        _ => ErrorKind::Statement,
+    }
+}
+
+/// MySQL and MariaDB, by error number: their SQLSTATEs lump too much together (1040 is `08004`).
+#[cfg(any(feature = "mysql", test))]
+fn of_mysql(number: u16, message: &str) -> ErrorKind {
+    if let Some(kind) = of_proxy(message) {
+        return kind;
+    }
+    match number {
+        1045 => ErrorKind::Refused,
+        1129 | 1130 | 1524 | 3159 => ErrorKind::Rejected,
+        1040 | 1203 | 1226 | 9501 => ErrorKind::Full,
+        1053 | 1158..=1161 | 1927 | 4031 => ErrorKind::Disconnected,
+        1836 | 1792 => ErrorKind::ReadOnly,
+        // The same number stands for every `--option` that forbids a statement.
+        1290 if message.contains("read-only") || message.contains("read_only") => {
+            ErrorKind::ReadOnly
+        }
+        1205 | 1213 => ErrorKind::Conflict,
+        _ => ErrorKind::Statement,
+    }
+}
+
+/// RDS Proxy by its texts, since AWS documents no codes for them.
+///
+/// Source: Amazon RDS user guide, "Troubleshooting RDS Proxy"; Aurora DSQL user guide,
+/// "Troubleshooting".
+fn of_proxy(message: &str) -> Option<ErrorKind> {
+    const TEXTS: &[(&str, ErrorKind)] = &[
+        ("too many competing requests", ErrorKind::Throttled),
+        ("rate limit exceeded", ErrorKind::Throttled),
+        ("Rate of connection to proxy exceeded", ErrorKind::Throttled),
+        (
+            "Timed-out waiting to acquire database connection",
+            ErrorKind::Full,
+        ),
+        (
+            "number of client connections to the proxy exceeded",
+            ErrorKind::Full,
+        ),
+        ("Number simultaneous connections exceeded", ErrorKind::Full),
+        (
+            "IAM authentication is allowed only with SSL",
+            ErrorKind::Rejected,
+        ),
+        ("This RDS proxy has no credentials", ErrorKind::Rejected),
+        ("RDS supports only IAM", ErrorKind::Rejected),
+        ("sni was not received", ErrorKind::Rejected),
+        ("IAM authentication failed", ErrorKind::Refused),
+        (
+            "The password that was provided for the role",
+            ErrorKind::Refused,
+        ),
+    ];
+    TEXTS
+        .iter()
+        .find(|(text, _)| message.contains(text))
+        .map(|(_, kind)| *kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn postgres_by_code_routine_and_text() {
+        let pam = "PAM authentication failed for user \"app\"";
+        let hba = "pg_hba.conf rejects connection for host \"10.0.0.1\", user \"app\", SSL off";
+        for (code, routine, message, expected) in [
+            (
+                "28P01",
+                Some("auth_failed"),
+                "password authentication failed",
+                ErrorKind::Refused,
+            ),
+            (
+                "28000",
+                Some("auth_failed"),
+                "texte traduit",
+                ErrorKind::Refused,
+            ),
+            ("28000", None, pam, ErrorKind::Refused),
+            (
+                "28000",
+                Some("ClientAuthentication"),
+                hba,
+                ErrorKind::Rejected,
+            ),
+            (
+                "28000",
+                Some("InitializeSessionUserId"),
+                "role is not permitted",
+                ErrorKind::Rejected,
+            ),
+            (
+                "28000",
+                None,
+                "The IAM authentication failed for the role app.",
+                ErrorKind::Refused,
+            ),
+            (
+                "53300",
+                None,
+                "sorry, too many clients already",
+                ErrorKind::Full,
+            ),
+            (
+                "57P03",
+                None,
+                "the database system is starting up",
+                ErrorKind::Unavailable,
+            ),
+            (
+                "57P01",
+                None,
+                "terminating connection",
+                ErrorKind::Disconnected,
+            ),
+            ("08006", None, "gone", ErrorKind::Disconnected),
+            (
+                "08000",
+                None,
+                "Timed-out waiting to acquire database connection.",
+                ErrorKind::Full,
+            ),
+            (
+                "25006",
+                None,
+                "cannot execute INSERT in a read-only transaction",
+                ErrorKind::ReadOnly,
+            ),
+            (
+                "40001",
+                None,
+                "could not serialize access",
+                ErrorKind::Conflict,
+            ),
+            (
+                "3D000",
+                None,
+                "database \"x\" does not exist",
+                ErrorKind::Statement,
+            ),
+            ("23505", None, "duplicate key", ErrorKind::Statement),
+        ] {
+            assert_eq!(
+                of_postgres(code, routine, message),
+                expected,
+                "{code} {message}"
+            );
+        }
+    }
+
+    #[test]
+    fn mysql_by_number() {
+        for (number, message, expected) in [
+            (
+                1045,
+                "Access denied for user 'app'@'10.0.0.1'",
+                ErrorKind::Refused,
+            ),
+            (1040, "Too many connections", ErrorKind::Full),
+            (
+                1040,
+                "IAM authentication rate limit exceeded",
+                ErrorKind::Throttled,
+            ),
+            (1129, "Host is blocked", ErrorKind::Rejected),
+            (
+                1290,
+                "running with the --read-only option",
+                ErrorKind::ReadOnly,
+            ),
+            (
+                1290,
+                "running with the --secure-file-priv option",
+                ErrorKind::Statement,
+            ),
+            (1836, "Running in read-only mode", ErrorKind::ReadOnly),
+            (1053, "Server shutdown in progress", ErrorKind::Disconnected),
+            (1213, "Deadlock found", ErrorKind::Conflict),
+            (1044, "Access denied to database", ErrorKind::Statement),
+        ] {
+            assert_eq!(of_mysql(number, message), expected, "{number} {message}");
+        }
+    }
+
+    #[test]
+    fn trust_failures_are_told_from_lost_connections() {
+        let of = |kind| ErrorKind::of(&sqlx::Error::Io(io::Error::from(kind)));
+        assert_eq!(of(io::ErrorKind::InvalidData), ErrorKind::Tls);
+        assert_eq!(of(io::ErrorKind::InvalidData).recovery(), Recovery::Fail);
+        assert_eq!(of(io::ErrorKind::ConnectionRefused), ErrorKind::Unavailable);
+        assert_eq!(of(io::ErrorKind::UnexpectedEof), ErrorKind::Disconnected);
+        let login = sqlx::Error::from(LoginError::new("no credentials"));
+        assert_eq!(ErrorKind::of(&login), ErrorKind::Login);
+        let config = sqlx::Error::from(ConfigError::PortZero);
+        assert_eq!(ErrorKind::of(&config), ErrorKind::Configuration);
+    }
+
+    proptest! {
+        #[test]
+        fn no_input_panics(code: String, routine: Option<String>, number: u16, message: String) {
+            let _ = of_postgres(&code, routine.as_deref(), &message).recovery();
+            let _ = of_mysql(number, &message).recovery();
+            let _ = of_protocol(&message).recovery();
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! What a connection needs to know: sqlx's connect options, and where its logins come from.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::endpoint::Endpoint;
+use crate::engine::{Address, Engine, OptionsOf, Tls, has_password};
+use crate::error::ConfigError;
+use crate::login::cache::LoginCache;
+use crate::login::{ProvideLogin, SharedLoginProvider};
+use crate::tls::RootCertificates;
+use crate::url::{self, Auth};
+
+#[cfg(feature = "iam")]
+mod iam;
+#[cfg(not(feature = "iam"))]
+#[path = "connect_options/no_iam.rs"]
+mod iam;
+
+/// How long before its expiry a login is replaced.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// sqlx's connect options plus the source of logins.
+///
+/// Made from a URL, from sqlx's own options, or from the environment:
+///
+/// ```
+/// # #[cfg(feature = "postgres")] {
+/// use sqlx::postgres::PgConnectOptions;
+/// use sqlx_rds::ConnectOptions;
+///
+/// // The RDS host and the missing password ask for IAM.
+/// let options: ConnectOptions<sqlx::Postgres> =
+///     "postgres://app@orders.c9akciq32rgx.eu-west-1.rds.amazonaws.com/orders".parse()?;
+///
+/// // An alias needs the RDS endpoint beside it: the token is signed for that one.
+/// let options = ConnectOptions::from(PgConnectOptions::new().host("db.example.com").username("app"))
+///     .iam()
+///     .sign_host("orders.c9akciq32rgx.eu-west-1.rds.amazonaws.com");
+/// # }
+/// # Ok::<(), sqlx_rds::ConfigError>(())
+/// ```
+///
+/// Which login is used: a source given by [`login_provider`](Self::login_provider); else IAM or the
+/// password as `auth` or [`iam`](Self::iam) says; else IAM when the host is an RDS name and no
+/// password is given (in the URL or as `PGPASSWORD`); else the password, or none, as in sqlx.
+#[derive(Clone)]
+pub struct ConnectOptions<DB: Engine> {
+    pub(crate) options: OptionsOf<DB>,
+    pub(crate) auth: Option<Auth>,
+    pub(crate) provider: Option<SharedLoginProvider>,
+    pub(crate) region: Option<String>,
+    pub(crate) sign_host: Option<String>,
+    pub(crate) sign_port: Option<u16>,
+    pub(crate) token_lifetime: Duration,
+    pub(crate) roots: Option<RootCertificates>,
+    pub(crate) clock: Clock,
+    pub(crate) connect_timeout: Duration,
+    /// Unknown for options that sqlx built.
+    has_password: Option<bool>,
+    has_password_in_url: bool,
+    has_username: bool,
+    has_tls_mode: bool,
+    pub(crate) credentials: iam::Credentials,
+}
+
+impl<DB: Engine> ConnectOptions<DB> {
+    /// Reads `DATABASE_URL`, or, for PostgreSQL where that is not set, `PGHOST`, `PGPORT`,
+    /// `PGUSER`, `PGDATABASE`, `PGPASSWORD`, `PGSSLMODE` and `PGSSLROOTCERT`.
+    ///
+    /// # Errors
+    ///
+    /// As for a URL, and [`ConfigError::Conflict`] where neither is set.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        if let Ok(url) = std::env::var("DATABASE_URL") {
+            return url.parse();
+        }
+        match DB::options_from_env() {
+            Some(options) if is_set("PGHOST") || is_set("PGHOSTADDR") => {
+                let mut this = Self::new(options, Some(is_set(DB::PASSWORD_VARIABLE)));
+                this.has_username = is_set(DB::USERNAME_VARIABLE);
+                this.has_tls_mode = is_set("PGSSLMODE");
+                this.roots = std::env::var_os("PGSSLROOTCERT")
+                    .map(|path| RootCertificates::Path(path.into()));
+                Ok(this)
+            }
+            _ => Err(ConfigError::Conflict(
+                "no database is named in the environment; set DATABASE_URL, or PGHOST and PGUSER \
+                 for PostgreSQL",
+            )),
+        }
+    }
+
+    fn new(options: OptionsOf<DB>, has_password: Option<bool>) -> Self {
+        Self {
+            options,
+            auth: None,
+            provider: None,
+            region: None,
+            sign_host: None,
+            sign_port: None,
+            token_lifetime: Duration::from_secs(900),
+            roots: None,
+            clock: Clock::system(),
+            connect_timeout: Duration::from_secs(30),
+            has_password,
+            has_password_in_url: false,
+            has_username: true,
+            has_tls_mode: false,
+            credentials: iam::Credentials::default(),
+        }
+    }
+
+    /// Changes sqlx's own options, as in `.map(|options| options.application_name("api"))`.
+    #[must_use]
+    pub fn map(mut self, change: impl FnOnce(OptionsOf<DB>) -> OptionsOf<DB>) -> Self {
+        self.options = change(self.options);
+        self
+    }
+
+    /// Logs in with IAM tokens, whatever the host is called.
+    #[must_use]
+    pub fn iam(mut self) -> Self {
+        self.auth = Some(Auth::Iam);
+        self
+    }
+
+    /// Logs in with the password in sqlx's options, even at an RDS host.
+    #[must_use]
+    pub fn password(mut self) -> Self {
+        self.auth = Some(Auth::Password);
+        self
+    }
+
+    /// Takes logins from a source of your own; see [`ProvideLogin`].
+    #[must_use]
+    pub fn login_provider(mut self, provider: impl ProvideLogin) -> Self {
+        self.provider = Some(SharedLoginProvider::new(provider));
+        self
+    }
+
+    /// The AWS region to sign tokens for. Default: the one in the host name; there is no other.
+    #[must_use]
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.region = Some(region.into());
+        self
+    }
+
+    /// The RDS endpoint to sign tokens for, where an alias or a tunnel is dialled.
+    /// Default: the host that is dialled.
+    #[must_use]
+    pub fn sign_host(mut self, host: impl Into<String>) -> Self {
+        self.sign_host = Some(host.into());
+        self
+    }
+
+    /// The port to sign tokens for. Default: the port that is dialled.
+    #[must_use]
+    pub fn sign_port(mut self, port: u16) -> Self {
+        self.sign_port = Some(port);
+        self
+    }
+
+    /// How long a token lives: whole seconds from 1 s to 900 s, the default.
+    ///
+    /// A token is replaced 60 s before it expires, or after half its life if that is shorter.
+    #[must_use]
+    pub fn token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.token_lifetime = lifetime;
+        self
+    }
+
+    /// Root certificates to trust beside the public ones. Checked when the pool is built.
+    #[must_use]
+    pub fn root_certificates(mut self, roots: RootCertificates) -> Self {
+        self.roots = Some(roots);
+        self
+    }
+
+    /// How long one connect may take, with all its attempts. Default: 30 s.
+    ///
+    /// While a server starts, recovers or is full, a connect tries again with full jitter until
+    /// this time, or the pool's `acquire_timeout`, is over; then it fails with the last error.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// The clock that expiry and age are judged by, for tests.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Checks everything that can be checked without connecting.
+    pub(crate) fn resolve(self) -> Result<Resolved<DB>, ConfigError> {
+        let Address { host, port, socket } = DB::address(&self.options);
+        let endpoint = Endpoint::new(if socket { "localhost" } else { host }, port)?;
+        let provider = self.provider(&endpoint)?;
+
+        let mut options = self.options.clone();
+        if provider.is_some() {
+            options = DB::send_in_clear(self.protect(options, &endpoint, socket)?);
+        }
+        if let Some(roots) = &self.roots {
+            let region = self.region.as_deref().or_else(|| endpoint.region());
+            options = DB::trust(options, roots.load(region)?);
+        }
+        let clock = self.clock;
+        let logins = provider.map(|provider| LoginCache::new(provider, clock.clone(), MARGIN));
+        Ok(Resolved {
+            options,
+            endpoint,
+            logins,
+            clock,
+            connect_timeout: self.connect_timeout,
+        })
+    }
+
+    /// The source of logins, or nothing where sqlx's own options hold all there is.
+    fn provider(&self, endpoint: &Endpoint) -> Result<Option<SharedLoginProvider>, ConfigError> {
+        if let Some(provider) = &self.provider {
+            return Ok(Some(provider.clone()));
+        }
+        let iam = match self.auth {
+            Some(auth) => auth == Auth::Iam,
+            None => endpoint.is_rds() && !self.password_is_given()?,
+        };
+        if iam && self.has_password_in_url {
+            return Err(ConfigError::Conflict(
+                "IAM is asked for and the URL has a password; leave one of them out",
+            ));
+        }
+        if iam {
+            self.iam_provider(endpoint).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    fn password_is_given(&self) -> Result<bool, ConfigError> {
+        self.has_password
+            .or_else(|| has_password::<DB>(&self.options))
+            .ok_or(ConfigError::Conflict(
+                "it cannot be told whether these options hold a password; say which login is \
+                 meant, by `.iam()` or `.password()`",
+            ))
+    }
+
+    /// Sees to it that only the right server can ask for the login, unless nothing travels.
+    fn protect(
+        &self,
+        options: OptionsOf<DB>,
+        endpoint: &Endpoint,
+        socket: bool,
+    ) -> Result<OptionsOf<DB>, ConfigError> {
+        match DB::tls(&options) {
+            Tls::Verified => Ok(options),
+            _ if socket => Ok(options),
+            Tls::Default if !self.has_tls_mode => Ok(DB::verify_tls(options)),
+            _ if endpoint.is_loopback() => Ok(options),
+            _ => Err(ConfigError::UnverifiedTls {
+                mode: DB::tls_mode(&options),
+                instead: DB::VERIFIED_TLS,
+            }),
+        }
+    }
+}
+
+/// Options in which everything is decided.
+pub(crate) struct Resolved<DB: Engine> {
+    pub(crate) options: OptionsOf<DB>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) logins: Option<LoginCache>,
+    pub(crate) clock: Clock,
+    pub(crate) connect_timeout: Duration,
+}
+
+impl<DB: Engine> FromStr for ConnectOptions<DB> {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        let url = url::parse::<DB>(text)?;
+        let has_password = url.has_password || is_set(DB::PASSWORD_VARIABLE);
+        let mut this = Self::new(url.options, Some(has_password));
+        this.has_password_in_url = url.has_password;
+        this.auth = url.auth;
+        this.region = url.region;
+        if let Some((host, port)) = url.sign_host {
+            this.sign_host = Some(host);
+            this.sign_port = port;
+        }
+        this.roots = url.roots;
+        this.has_username = url.has_username || is_set(DB::USERNAME_VARIABLE);
+        this.has_tls_mode = url.has_tls_mode;
+        Ok(this)
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl From<sqlx::postgres::PgConnectOptions> for ConnectOptions<sqlx::Postgres> {
+    fn from(options: sqlx::postgres::PgConnectOptions) -> Self {
+        Self::new(options, None)
+    }
+}
+
+#[cfg(feature = "mysql")]
+impl From<sqlx::mysql::MySqlConnectOptions> for ConnectOptions<sqlx::MySql> {
+    fn from(options: sqlx::mysql::MySqlConnectOptions) -> Self {
+        Self::new(options, None)
+    }
+}
+
+/// Shows where a connection goes and who logs in; sqlx's own options would show the password.
+impl<DB: Engine> fmt::Debug for ConnectOptions<DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Address { host, port, socket } = DB::address(&self.options);
+        f.debug_struct("ConnectOptions")
+            .field("host", &host)
+            .field("port", &port)
+            .field("socket", &socket)
+            .field("username", &DB::username(&self.options))
+            .field("auth", &self.auth)
+            .field("region", &self.region)
+            .field("sign_host", &self.sign_host)
+            .field("sign_port", &self.sign_port)
+            .finish_non_exhaustive()
+    }
+}
+
+fn is_set(variable: &str) -> bool {
+    !variable.is_empty() && std::env::var_os(variable).is_some_and(|value| !value.is_empty())
+}

@@ -1,0 +1,221 @@
+//! One authenticated connection, by a deadline.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sqlx::Connection;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use crate::backoff::Backoff;
+use crate::classify::{ErrorKind, Recovery};
+use crate::clock::Clock;
+use crate::connect_options::{ConnectOptions, Resolved};
+use crate::endpoint::Endpoint;
+use crate::engine::{Engine, OptionsOf};
+use crate::error::{ConfigError, LoginError};
+use crate::login::Login;
+use crate::login::cache::LoginCache;
+use crate::{retry, telemetry};
+
+/// Between attempts to reach a server that is starting, recovering or full.
+const BACKOFF: Backoff = Backoff {
+    initial: Duration::from_millis(50),
+    max: Duration::from_secs(2),
+};
+
+/// Opens connections that log in with the current login.
+///
+/// Clones share the login and the AWS credentials behind it.
+pub struct Connector<DB: Engine>(Arc<Shared<DB>>);
+
+struct Shared<DB: Engine> {
+    options: OptionsOf<DB>,
+    endpoint: Endpoint,
+    logins: Option<LoginCache>,
+    clock: Clock,
+    connect_timeout: Duration,
+}
+
+impl<DB: Engine> Connector<DB> {
+    /// Checks the options. Nothing is connected and no login is made yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for what cannot work, with what to write instead.
+    pub fn new(options: impl Into<ConnectOptions<DB>>) -> Result<Self, ConfigError> {
+        let Resolved {
+            options,
+            endpoint,
+            logins,
+            clock,
+            connect_timeout,
+        } = options.into().resolve()?;
+        Ok(Self(Arc::new(Shared {
+            options,
+            endpoint,
+            logins,
+            clock,
+            connect_timeout,
+        })))
+    }
+
+    /// Opens a connection, within the options' `connect_timeout`.
+    ///
+    /// # Errors
+    ///
+    /// The last error that the server, the network or the source of logins gave; see
+    /// [`ErrorKind::of`]. When the server never answered it is an [`sqlx::Error::Io`] of kind
+    /// [`io::ErrorKind::TimedOut`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a half-open connection is dropped.
+    pub async fn connect(&self) -> Result<DB::Connection, sqlx::Error> {
+        let deadline = Instant::now() + self.0.connect_timeout;
+        self.connect_by(deadline)
+            .await
+            .map(|(connection, _)| connection)
+    }
+
+    /// Opens a connection by `deadline`, and tells the generation of the login it used.
+    pub(crate) async fn connect_by(
+        &self,
+        deadline: Instant,
+    ) -> Result<(DB::Connection, u64), sqlx::Error> {
+        let Shared {
+            endpoint,
+            connect_timeout,
+            ..
+        } = &*self.0;
+        let started = Instant::now();
+        let deadline = deadline.min(started + *connect_timeout);
+        let span = telemetry::connect_span(DB::SYSTEM, endpoint.host(), endpoint.port());
+
+        let reminted = AtomicBool::new(false);
+        let hung = || {
+            let waited = started.elapsed();
+            let text = format!("{endpoint} did not finish a connect within {waited:.1?}");
+            sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, text))
+        };
+        let result = retry::until(
+            deadline,
+            BACKOFF,
+            || self.attempt(&reminted),
+            is_passing,
+            hung,
+        )
+        .instrument(span.clone())
+        .await;
+        span.in_scope(|| match &result {
+            Ok((_, login)) => {
+                telemetry::connected(self.generation_facts(login.as_deref()), started.elapsed());
+            }
+            Err(error) => {
+                let kind = ErrorKind::of(error);
+                telemetry::connect_failed(&kind, error, kind.advice());
+            }
+        });
+        result.map(|(connection, login)| (connection, login.map_or(0, |login| login.generation())))
+    }
+
+    /// One attempt, with a second login if the first is refused and no attempt before had one.
+    async fn attempt(
+        &self,
+        reminted: &AtomicBool,
+    ) -> Result<(DB::Connection, Option<Arc<Login>>), sqlx::Error> {
+        let Shared {
+            options,
+            logins,
+            clock,
+            ..
+        } = &*self.0;
+        let Some(logins) = logins else {
+            return Ok((DB::Connection::connect_with(options).await?, None));
+        };
+        let login = logins.login().await?;
+        let error = match self.open(&login).await {
+            Ok(connection) => return Ok((connection, Some(login))),
+            Err(error) => error,
+        };
+        if ErrorKind::of(&error).recovery() != Recovery::Remint
+            || reminted.swap(true, Ordering::Relaxed)
+        {
+            return Err(error);
+        }
+        telemetry::refused(login.facts(clock.now().wall()), &error);
+        let fresh = logins.replace(&login).await?;
+        if fresh.is_same(&login) {
+            // Its source has no other: presenting it again only fills MySQL's host block list.
+            return Err(error);
+        }
+        Ok((self.open(&fresh).await?, Some(fresh)))
+    }
+
+    async fn open(&self, login: &Login) -> Result<DB::Connection, sqlx::Error> {
+        let options = DB::authorize(&self.0.options, login);
+        DB::Connection::connect_with(&options).await
+    }
+
+    /// The current login, made first if there is none that lives long enough.
+    ///
+    /// # Errors
+    ///
+    /// [`LoginError`] when none can be made.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn login(&self) -> Result<Option<Arc<Login>>, LoginError> {
+        match &self.0.logins {
+            Some(logins) => logins.login().await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        self.0.connect_timeout
+    }
+
+    fn generation_facts<'a>(&self, login: Option<&'a Login>) -> telemetry::LoginFacts<'a> {
+        let now = self.0.clock.now().wall();
+        login.map_or(
+            telemetry::LoginFacts {
+                username: "",
+                generation: 0,
+                valid_for: None,
+            },
+            |login| login.facts(now),
+        )
+    }
+}
+
+/// Whether waiting can help while there is no connection yet.
+fn is_passing(error: &sqlx::Error) -> bool {
+    matches!(
+        ErrorKind::of(error).recovery(),
+        Recovery::Retry | Recovery::Reconnect
+    )
+}
+
+impl<DB: Engine> Clone for Connector<DB> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<DB: Engine> fmt::Debug for Connector<DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector")
+            .field("system", &DB::SYSTEM)
+            .field("endpoint", &self.0.endpoint.to_string())
+            .finish_non_exhaustive()
+    }
+}

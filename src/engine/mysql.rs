@@ -1,0 +1,129 @@
+//! MySQL and MariaDB in sqlx's terms.
+
+use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
+use sqlx::{ConnectOptions, MySql};
+use url::Url;
+
+use crate::engine::{Address, Engine, Tls, sealed};
+use crate::login::Login;
+
+impl Engine for MySql {}
+
+impl sealed::Engine for MySql {
+    const SYSTEM: &'static str = "mysql";
+    const VERIFIED_TLS: &'static str = "ssl-mode=VERIFY_IDENTITY";
+    const SCHEMES: &'static [&'static str] = &["mysql", "mariadb"];
+    const PARAMETERS: &'static [&'static str] = &[
+        "sslmode",
+        "ssl-mode",
+        "charset",
+        "collation",
+        "sslcert",
+        "ssl-cert",
+        "sslkey",
+        "ssl-key",
+        "statement-cache-capacity",
+        "socket",
+        "timezone",
+        "time-zone",
+    ];
+    const PASSWORD_VARIABLE: &'static str = "";
+    const USERNAME_VARIABLE: &'static str = "";
+    const DRAINS_AFTER_ONE_ROW: bool = false;
+
+    fn options_from_url(url: &Url) -> Result<MySqlConnectOptions, sqlx::Error> {
+        MySqlConnectOptions::from_url(url)
+    }
+
+    fn options_from_env() -> Option<MySqlConnectOptions> {
+        None
+    }
+
+    fn address(options: &MySqlConnectOptions) -> Address<'_> {
+        Address {
+            host: options.get_host(),
+            port: options.get_port(),
+            socket: options.get_socket().is_some(),
+        }
+    }
+
+    fn username(options: &MySqlConnectOptions) -> &str {
+        options.get_username()
+    }
+
+    fn tls(options: &MySqlConnectOptions) -> Tls {
+        match options.get_ssl_mode() {
+            MySqlSslMode::Preferred => Tls::Default,
+            MySqlSslMode::VerifyIdentity => Tls::Verified,
+            MySqlSslMode::Disabled | MySqlSslMode::Required | MySqlSslMode::VerifyCa => {
+                Tls::Unverified
+            }
+        }
+    }
+
+    fn tls_mode(options: &MySqlConnectOptions) -> String {
+        format!("{:?}", options.get_ssl_mode())
+    }
+
+    fn verify_tls(options: MySqlConnectOptions) -> MySqlConnectOptions {
+        options.ssl_mode(MySqlSslMode::VerifyIdentity)
+    }
+
+    fn trust(options: MySqlConnectOptions, roots: Vec<u8>) -> MySqlConnectOptions {
+        options.ssl_ca_from_pem(roots)
+    }
+
+    fn send_in_clear(options: MySqlConnectOptions) -> MySqlConnectOptions {
+        options.enable_cleartext_plugin(true)
+    }
+
+    fn authorize(options: &MySqlConnectOptions, login: &Login) -> MySqlConnectOptions {
+        options
+            .clone()
+            .username(login.username())
+            .password(login.password().expose())
+    }
+
+    fn shell_options(port: u16, username: &str) -> MySqlConnectOptions {
+        MySqlConnectOptions::new()
+            .host("127.0.0.1")
+            .port(port)
+            .username(username)
+            .ssl_mode(MySqlSslMode::Disabled)
+            .statement_cache_capacity(0)
+            // Without these four, sqlx sends a statement after the handshake.
+            .pipes_as_concat(false)
+            .no_engine_substitution(false)
+            .timezone(None)
+            .set_names(false)
+    }
+
+    fn shell_handshake() -> [Vec<u8>; 2] {
+        [packet(0, GREETING), packet(2, OK)]
+    }
+
+    fn shell_pong() -> Vec<u8> {
+        packet(1, OK)
+    }
+}
+
+/// Protocol 10 with the capabilities PROTOCOL_41 and SECURE_CONNECTION, and no plugin.
+const GREETING: &[u8] = b"\x0a8.0.0\0\
+    \x01\0\0\0\
+    \x01\x01\x01\x01\x01\x01\x01\x01\0\
+    \x00\x82\x2d\x02\x00\x00\x00\x00\
+    \0\0\0\0\0\0\0\0\0\0\
+    \x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\0";
+
+/// No rows, no insert id, autocommit, no warnings.
+const OK: &[u8] = b"\x00\x00\x00\x02\x00\x00\x00";
+
+fn packet(sequence: u8, payload: &[u8]) -> Vec<u8> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "both payloads are shorter than 100 bytes"
+    )]
+    let mut packet = vec![payload.len() as u8, 0, 0, sequence];
+    packet.extend_from_slice(payload);
+    packet
+}

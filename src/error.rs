@@ -1,0 +1,181 @@
+//! What can be wrong with a setting, and what can go wrong while a login is made.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A setting that cannot work, found before anything is connected.
+///
+/// Each text says what to write instead.
+/// Methods that mirror sqlx return it inside [`sqlx::Error::Configuration`], from where
+/// `downcast_ref::<ConfigError>()` gives it back.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The user name is empty or missing.
+    #[error(
+        "the user name is empty; name the database user, as in `postgres://app@host:5432/orders`"
+    )]
+    EmptyUsername,
+
+    /// The host is empty or missing.
+    #[error("the host is empty; name the database host, as in `postgres://app@host:5432/orders`")]
+    EmptyHost,
+
+    /// The host carries a scheme, a path, a port or a user: it is not a host name.
+    #[error("`{given}` is not a host name; write only the name, as in `{instead}`")]
+    NotAHost {
+        /// The text that was given.
+        given: String,
+        /// The host name found in it, or an example where none was found.
+        instead: String,
+    },
+
+    /// The port is 0.
+    #[error("port 0 cannot be dialled; write the port the database listens on, as in 5432 or 3306")]
+    PortZero,
+
+    /// The AWS region is neither given nor part of the host name.
+    #[error(
+        "no AWS region can be read from the host `{host}`; give the database's region, \
+         as `?region=eu-west-1` in the URL or `.region(\"eu-west-1\")`, and, where the host is an \
+         alias, the RDS endpoint as `?sign-host=`"
+    )]
+    MissingRegion {
+        /// The host that the token would be signed for.
+        host: String,
+    },
+
+    /// The text given as a region does not look like one.
+    #[error("`{given}` is not an AWS region; write it as in `eu-west-1`")]
+    InvalidRegion {
+        /// The text that was given.
+        given: String,
+    },
+
+    /// The given region is not the one in the RDS host name.
+    #[error(
+        "the region is given as `{given}`, but the host is in `{host}`; RDS accepts only tokens \
+         for its own region: drop `region`"
+    )]
+    RegionMismatch {
+        /// The region that was given.
+        given: String,
+        /// The region in the host name.
+        host: String,
+    },
+
+    /// The lifetime of a token is outside what RDS accepts, or has a fraction of a second.
+    #[error("a token cannot live for {given:?}; write whole seconds from 1 s to 900 s")]
+    TokenLifetime {
+        /// The lifetime that was given.
+        given: Duration,
+    },
+
+    /// The login is a bearer secret, and TLS as set would show it to whoever answers.
+    #[error(
+        "TLS mode `{mode}` does not prove who the server is, and this login is a bearer secret; \
+         write `{instead}`, or leave it out, which means the same"
+    )]
+    UnverifiedTls {
+        /// The TLS mode that was given.
+        mode: String,
+        /// What to write instead.
+        instead: &'static str,
+    },
+
+    /// The root certificates cannot be used.
+    #[error("the root certificates in {origin} cannot be used: {reason}")]
+    RootCertificates {
+        /// Where they came from: a path, or "the given PEM".
+        origin: String,
+        /// What is wrong with them, and what is wanted.
+        reason: String,
+    },
+
+    /// The URL cannot be parsed. The text never repeats the URL: it may hold a password.
+    #[error("the database URL cannot be used: {reason}")]
+    Url {
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A parameter of the URL has a value that is not known.
+    #[error("`{key}={value}` is not known; write {instead}")]
+    Parameter {
+        /// The parameter's name.
+        key: &'static str,
+        /// The value that was given.
+        value: String,
+        /// What to write instead.
+        instead: &'static str,
+    },
+
+    /// Two settings exclude each other.
+    #[error("{0}")]
+    Conflict(&'static str),
+
+    /// The setting needs a cargo feature that is off.
+    #[error("{what} needs the cargo feature `{feature}` of sqlx-rds; switch it on in Cargo.toml")]
+    MissingFeature {
+        /// What was asked for.
+        what: &'static str,
+        /// The feature to switch on.
+        feature: &'static str,
+    },
+
+    /// A setting of the pool is out of range.
+    #[error("`{setting}` cannot be {given}; write {instead}")]
+    OutOfRange {
+        /// The setting's name.
+        setting: &'static str,
+        /// The value that was given.
+        given: String,
+        /// What to write instead.
+        instead: &'static str,
+    },
+}
+
+impl From<ConfigError> for sqlx::Error {
+    fn from(error: ConfigError) -> Self {
+        sqlx::Error::Configuration(Box::new(error))
+    }
+}
+
+/// No login could be made: no AWS credentials, a secret that cannot be read, a provider that fails.
+///
+/// It never holds a secret.
+/// Clones share the source, since every task that waited for the one refresh gets the same error.
+/// Inside an [`sqlx::Error`] it is the inner error of [`sqlx::Error::Io`], so that code which
+/// treats I/O errors as passing treats this one so too.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("no login could be made: {message}")]
+pub struct LoginError {
+    message: Cow<'static, str>,
+    #[source]
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+impl LoginError {
+    /// An error that says what failed, in a phrase without a full stop and without a secret.
+    pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// Adds the cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(Arc::from(source.into()));
+        self
+    }
+}
+
+impl From<LoginError> for sqlx::Error {
+    fn from(error: LoginError) -> Self {
+        sqlx::Error::Io(std::io::Error::other(error))
+    }
+}

@@ -1,0 +1,137 @@
+//! AWS credentials, kept until shortly before they expire.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwapOption;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use tokio::sync::Mutex;
+
+use crate::clock::{Clock, Moment};
+use crate::error::LoginError;
+use crate::sign::MAX_TOKEN_LIFETIME;
+use crate::telemetry;
+
+/// How long credentials without an expiry are used, as the AWS SDK's own identity cache does.
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(900);
+
+/// How often a provider that keeps handing out dying credentials is asked.
+const MIN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Keeps what an AWS credentials provider gave, so that signing a token never asks STS or IMDS
+/// once for each connection: providers such as AssumeRole and IMDS keep nothing themselves.
+///
+/// A token dies with the credentials that signed it, so credentials that no longer carry a whole
+/// token are fetched anew, and used on for as long as they live where the provider has no others.
+#[derive(Debug)]
+pub(crate) struct CredentialsCache {
+    provider: SharedCredentialsProvider,
+    clock: Clock,
+    kept: ArcSwapOption<Kept>,
+    /// One fetch at a time. Async, since it is held while the provider works.
+    flight: Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    credentials: Credentials,
+    fetched: Moment,
+}
+
+impl CredentialsCache {
+    pub(crate) fn new(provider: SharedCredentialsProvider, clock: Clock) -> Self {
+        Self {
+            provider,
+            clock,
+            kept: ArcSwapOption::empty(),
+            flight: Mutex::new(()),
+        }
+    }
+
+    /// Credentials to sign with; `afresh` passes over what is kept, since the server refused a
+    /// token made from it.
+    ///
+    /// # Errors
+    ///
+    /// The provider's, unless the kept credentials still live.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is kept from a fetch that did not end.
+    pub(crate) async fn credentials(&self, afresh: bool) -> Result<Credentials, LoginError> {
+        if !afresh && let Some(kept) = self.kept.load_full().filter(|kept| self.serves(kept)) {
+            return Ok(kept.credentials.clone());
+        }
+        let _flight = self.flight.lock().await;
+        let kept = self.kept.load_full();
+        // Whoever held the lock before us may have fetched them.
+        if !afresh && let Some(kept) = kept.as_ref().filter(|kept| self.serves(kept)) {
+            return Ok(kept.credentials.clone());
+        }
+        match self.provider.provide_credentials().await {
+            Ok(credentials) => {
+                let fetched = self.clock.now();
+                let left = |end: SystemTime| end.duration_since(fetched.wall()).unwrap_or_default();
+                telemetry::credentials_fetched(credentials.expiry().map(left));
+                let kept = Kept {
+                    credentials,
+                    fetched,
+                };
+                let credentials = kept.credentials.clone();
+                self.kept.store(Some(Arc::new(kept)));
+                self.check_expiry(credentials)
+            }
+            Err(error) => {
+                let now = self.clock.now().wall();
+                let alive = kept.filter(|kept| {
+                    !afresh && kept.credentials.expiry().is_none_or(|end| now < end)
+                });
+                telemetry::credentials_failed(&error, alive.is_some());
+                match alive {
+                    Some(kept) => Ok(kept.credentials.clone()),
+                    None => Err(LoginError::new("there are no AWS credentials to sign with")
+                        .with_source(error)),
+                }
+            }
+        }
+    }
+
+    /// Whether the kept credentials need not be fetched again yet.
+    fn serves(&self, kept: &Kept) -> bool {
+        let now = self.clock.now();
+        let age = now.since(kept.fetched);
+        match kept.credentials.expiry() {
+            None => age < DEFAULT_LIFETIME,
+            Some(end) => match end.duration_since(now.wall()) {
+                Ok(left) if left >= MAX_TOKEN_LIFETIME => true,
+                Ok(_) => age < MIN_INTERVAL,
+                Err(_) => false,
+            },
+        }
+    }
+
+    /// Signing with dead credentials makes a token that RDS refuses without saying why.
+    fn check_expiry(&self, credentials: Credentials) -> Result<Credentials, LoginError> {
+        let now = self.clock.now().wall();
+        match credentials.expiry() {
+            Some(end) if end <= now => Err(LoginError::new(
+                "the AWS credentials have expired, and their provider has no newer ones; \
+                 if they are fresh, this machine's clock is fast",
+            )),
+            _ => Ok(credentials),
+        }
+    }
+}
+
+/// Where credentials come from when nobody says.
+#[cfg(not(feature = "aws-config"))]
+pub(crate) fn default_provider() -> SharedCredentialsProvider {
+    SharedCredentialsProvider::new(crate::login::environment::EnvironmentCredentialsProvider)
+}
+
+/// Where credentials come from when nobody says.
+#[cfg(feature = "aws-config")]
+pub(crate) fn default_provider() -> SharedCredentialsProvider {
+    SharedCredentialsProvider::new(crate::login::chain::ChainCredentialsProvider::default())
+}

@@ -1,0 +1,269 @@
+//! Every span, event and field name, each spelt once.
+//!
+//! Names follow OpenTelemetry's semantic conventions for databases where those have one. No
+//! function here takes a value that holds a secret.
+
+use std::error::Error;
+use std::fmt::{self, Debug, Display};
+use std::time::Duration;
+
+use tracing::{Span, debug, debug_span, info, warn};
+
+/// What may be told of a login.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LoginFacts<'a> {
+    pub(crate) username: &'a str,
+    pub(crate) generation: u64,
+    pub(crate) valid_for: Option<Duration>,
+}
+
+/// Why a login is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RefreshReason {
+    /// There is none yet.
+    Missing,
+    /// It will expire within the margin.
+    Expiring,
+    /// It has expired.
+    Expired,
+    /// The server refused it.
+    Refused,
+}
+
+impl RefreshReason {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Expiring => "expiring",
+            Self::Expired => "expired",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// Why a pooled connection is not used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DiscardReason {
+    /// It is older than `max_lifetime`.
+    Lifetime,
+    /// It was unused for longer than `idle_timeout`.
+    Idle,
+    /// It does not answer a ping.
+    Ping,
+    /// A connection of its age did not answer a ping, or met a server that stopped being the writer.
+    Epoch,
+    /// What was left on it could not be drained in time.
+    Drain,
+    /// A statement or transaction left it in a state that cannot be proven clean.
+    Unclean,
+}
+
+impl DiscardReason {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Lifetime => "lifetime",
+            Self::Idle => "idle",
+            Self::Ping => "ping",
+            Self::Epoch => "epoch",
+            Self::Drain => "drain",
+            Self::Unclean => "unclean",
+        }
+    }
+}
+
+/// Around one connect, with all its attempts.
+pub(crate) fn connect_span(system: &'static str, host: &str, port: u16) -> Span {
+    debug_span!(
+        target: "sqlx_rds::connect",
+        "connect",
+        otel.kind = "client",
+        db.system.name = system,
+        server.address = host,
+        server.port = port,
+    )
+}
+
+/// A connection is open and logged in.
+pub(crate) fn connected(login: LoginFacts<'_>, took: Duration) {
+    debug!(
+        target: "sqlx_rds::connect",
+        {
+            login.username = login.username,
+            login.generation = login.generation,
+            took_ms = millis(took),
+        },
+        "connected"
+    );
+}
+
+/// A connect ended without a connection; `advice` says what a person can do.
+pub(crate) fn connect_failed(kind: &impl Debug, error: &impl Display, advice: &str) {
+    warn!(
+        target: "sqlx_rds::connect",
+        {
+            "error.type" = ?kind,
+            error = %error,
+            advice,
+        },
+        "connect failed"
+    );
+}
+
+/// A passing failure; the loop waits and tries again.
+pub(crate) fn retrying(attempt: u32, delay: Duration, error: &impl Display) {
+    info!(
+        target: "sqlx_rds::connect",
+        {
+            attempt,
+            delay_ms = millis(delay),
+            error = %error,
+        },
+        "not yet, trying again"
+    );
+}
+
+/// The server refused a login; another one is tried once.
+pub(crate) fn refused(login: LoginFacts<'_>, error: &impl Display) {
+    warn!(
+        target: "sqlx_rds::login",
+        {
+            login.username = login.username,
+            login.generation = login.generation,
+            login.valid_for_s = login.valid_for.map(|left| left.as_secs()),
+            error = %error,
+        },
+        "login refused"
+    );
+}
+
+/// An IAM token was signed.
+pub(crate) fn minted(endpoint: &impl Display, username: &str, region: &str, valid_for: Duration) {
+    debug!(
+        target: "sqlx_rds::login",
+        {
+            sign.address = %endpoint,
+            login.username = username,
+            cloud.region = region,
+            login.valid_for_s = valid_for.as_secs(),
+        },
+        "token minted"
+    );
+}
+
+/// AWS credentials were fetched.
+pub(crate) fn credentials_fetched(valid_for: Option<Duration>) {
+    debug!(
+        target: "sqlx_rds::login",
+        {
+            credentials.valid_for_s = valid_for.map(|left| left.as_secs()),
+        },
+        "AWS credentials fetched"
+    );
+}
+
+/// AWS credentials could not be fetched.
+pub(crate) fn credentials_failed(error: &(dyn Error + 'static), old_ones_live: bool) {
+    warn!(
+        target: "sqlx_rds::login",
+        {
+            error = %Chain(error),
+            old_ones_live,
+        },
+        "AWS credentials could not be fetched"
+    );
+}
+
+/// The cache has a new login.
+pub(crate) fn refreshed(login: LoginFacts<'_>, reason: RefreshReason, took: Duration) {
+    debug!(
+        target: "sqlx_rds::login",
+        {
+            login.username = login.username,
+            login.generation = login.generation,
+            login.valid_for_s = login.valid_for.map(|left| left.as_secs()),
+            reason = reason.as_str(),
+            took_ms = millis(took),
+        },
+        "login refreshed"
+    );
+}
+
+/// The cache could not get a new login.
+pub(crate) fn refresh_failed(reason: RefreshReason, error: &(dyn Error + 'static), took: Duration) {
+    warn!(
+        target: "sqlx_rds::login",
+        {
+            reason = reason.as_str(),
+            error = %Chain(error),
+            took_ms = millis(took),
+        },
+        "login could not be refreshed"
+    );
+}
+
+/// The refresh failed, and the old login, which still lives, is used.
+pub(crate) fn refresh_put_off(login: LoginFacts<'_>) {
+    warn!(
+        target: "sqlx_rds::login",
+        {
+            login.generation = login.generation,
+            login.valid_for_s = login.valid_for.map(|left| left.as_secs()),
+        },
+        "using the old login while it lives"
+    );
+}
+
+/// A pooled connection was vetted by a ping.
+pub(crate) fn recycled(idle_for: Duration) {
+    debug!(target: "sqlx_rds::pool", idle_ms = millis(idle_for), "connection answered a ping");
+}
+
+/// A pooled connection was dropped.
+pub(crate) fn discarded(reason: DiscardReason, generation: u64) {
+    debug!(
+        target: "sqlx_rds::pool",
+        {
+            reason = reason.as_str(),
+            login.generation = generation,
+        },
+        "connection discarded"
+    );
+}
+
+/// No connection became free in time.
+pub(crate) fn acquire_timed_out(waited: Duration, size: usize, idle: usize, waiting: usize) {
+    warn!(
+        target: "sqlx_rds::pool",
+        {
+            waited_ms = millis(waited),
+            size,
+            idle,
+            waiting,
+        },
+        "no connection became free in time"
+    );
+}
+
+/// A URL has a parameter that neither sqlx nor we know. Its value may be a misspelt password.
+pub(crate) fn unknown_parameter(key: &str) {
+    warn!(target: "sqlx_rds::options", key, "ignoring an unknown parameter of the database URL");
+}
+
+/// Shows an error with its causes, which its own text leaves out.
+struct Chain<'a>(&'a (dyn Error + 'static));
+
+impl Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
