@@ -63,7 +63,11 @@ pub struct ConnectOptions<DB: Engine> {
     has_password_in_url: bool,
     has_username: bool,
     has_tls_mode: bool,
-    pub(crate) credentials: iam::Credentials,
+    #[cfg_attr(
+        not(feature = "iam"),
+        expect(dead_code, reason = "it holds nothing then")
+    )]
+    credentials: iam::Credentials,
 }
 
 impl<DB: Engine> ConnectOptions<DB> {

@@ -137,6 +137,7 @@ pub(crate) fn refused(login: LoginFacts<'_>, error: &impl Display) {
 }
 
 /// An IAM token was signed.
+#[cfg(feature = "iam")]
 pub(crate) fn minted(endpoint: &impl Display, username: &str, region: &str, valid_for: Duration) {
     debug!(
         target: "sqlx_rds::login",
@@ -151,6 +152,7 @@ pub(crate) fn minted(endpoint: &impl Display, username: &str, region: &str, vali
 }
 
 /// AWS credentials were fetched.
+#[cfg(feature = "iam")]
 pub(crate) fn credentials_fetched(valid_for: Option<Duration>) {
     debug!(
         target: "sqlx_rds::login",
@@ -162,6 +164,7 @@ pub(crate) fn credentials_fetched(valid_for: Option<Duration>) {
 }
 
 /// AWS credentials could not be fetched.
+#[cfg(feature = "iam")]
 pub(crate) fn credentials_failed(error: &(dyn Error + 'static), old_ones_live: bool) {
     warn!(
         target: "sqlx_rds::login",

@@ -28,6 +28,9 @@ pub(crate) enum Auth {
     Password,
 }
 
+const ENCODE: &str = "a `#`, `/`, `?` or `@` in a user name or password must be percent-encoded, \
+                      as %23, %2F, %3F or %40";
+
 /// Takes a URL apart.
 ///
 /// # Errors
@@ -35,7 +38,11 @@ pub(crate) enum Auth {
 /// [`ConfigError::Url`] and [`ConfigError::Parameter`], neither of which repeats the URL: it may
 /// hold a password.
 pub(crate) fn parse<DB: Engine>(text: &str) -> Result<DatabaseUrl<DB>, ConfigError> {
-    let mut url = Url::parse(text).map_err(|error| unusable(error.to_string()))?;
+    let mut url = Url::parse(text).map_err(|error| match error {
+        // What stands there may be half a password.
+        url::ParseError::InvalidPort => unusable(format!("{error}; {ENCODE}")),
+        _ => unusable(error.to_string()),
+    })?;
     check_shape::<DB>(&url)?;
 
     let mut ours = Vec::new();
@@ -96,10 +103,7 @@ fn check_shape<DB: Engine>(url: &Url) -> Result<(), ConfigError> {
         )));
     }
     if url.fragment().is_some() || url.path().contains('@') {
-        return Err(unusable(
-            "a `#`, `/`, `?` or `@` in the user name or password must be percent-encoded, as %23, \
-             %2F, %3F or %40",
-        ));
+        return Err(unusable(ENCODE));
     }
     Ok(())
 }

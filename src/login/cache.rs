@@ -158,3 +158,234 @@ impl LoginCache {
         result
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::time::SystemTime;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    const START: SystemTime = SystemTime::UNIX_EPOCH;
+    const LIFE: Duration = Duration::from_secs(900);
+    const MARGIN: Duration = Duration::from_secs(60);
+
+    /// A source that counts, waits for permits and fails when told to.
+    #[derive(Clone)]
+    struct Source {
+        clock: Clock,
+        asked: Arc<AtomicUsize>,
+        permits: Arc<Semaphore>,
+        failing: Arc<std::sync::atomic::AtomicBool>,
+    }
+
+    impl Source {
+        fn cache(clock: &Clock) -> (Self, Arc<LoginCache>) {
+            let this = Self {
+                clock: clock.clone(),
+                asked: Arc::default(),
+                permits: Arc::new(Semaphore::new(1_000)),
+                failing: Arc::default(),
+            };
+            let source = this.clone();
+            let provider = SharedLoginProvider::new(move || source.clone().provide());
+            (
+                this,
+                Arc::new(LoginCache::new(provider, clock.clone(), MARGIN)),
+            )
+        }
+
+        async fn provide(self) -> Result<Login, LoginError> {
+            let number = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+            let Ok(permit) = self.permits.acquire().await else {
+                unreachable!()
+            };
+            permit.forget();
+            if self.failing.load(Ordering::SeqCst) {
+                return Err(LoginError::new(format!("attempt {number} failed")));
+            }
+            let expires_at = self.clock.now().wall() + LIFE;
+            Ok(Login::new("app", format!("password {number}")).with_expiry(expires_at))
+        }
+
+        fn asked(&self) -> usize {
+            self.asked.load(Ordering::SeqCst)
+        }
+
+        /// Waits until the source is being asked for the `n`-th time.
+        async fn is_asked(&self, n: usize) {
+            while self.asked() < n {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_login_is_used_until_a_minute_before_it_expires() {
+        let clock = Clock::manual(START);
+        let (source, cache) = Source::cache(&clock);
+        assert_eq!(cache.login().await.unwrap().generation(), 1);
+        clock.advance(LIFE - MARGIN - Duration::from_secs(1));
+        assert_eq!(cache.login().await.unwrap().generation(), 1);
+        assert_eq!(source.asked(), 1);
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(cache.login().await.unwrap().generation(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_process_that_was_frozen_finds_a_new_login() {
+        let clock = Clock::manual(START);
+        let (_, cache) = Source::cache(&clock);
+        cache.login().await.unwrap();
+        clock.freeze(Duration::from_secs(3_600));
+        let login = cache.login().await.unwrap();
+        assert_eq!(login.generation(), 2);
+        assert!(login.is_alive(clock.now().wall()));
+    }
+
+    #[tokio::test]
+    async fn a_crowd_that_finds_no_login_makes_one() {
+        let (source, cache) = Source::cache(&Clock::manual(START));
+        source.permits.forget_permits(1_000);
+        let crowd: Vec<_> = (0..64)
+            .map(|_| {
+                let cache = Arc::clone(&cache);
+                tokio::spawn(async move { cache.login().await.unwrap().generation() })
+            })
+            .collect();
+        source.is_asked(1).await;
+        source.permits.add_permits(64);
+        for member in crowd {
+            assert_eq!(member.await.unwrap(), 1);
+        }
+        assert_eq!(source.asked(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_crowd_that_is_refused_makes_one_new_login() {
+        let (source, cache) = Source::cache(&Clock::manual(START));
+        let refused = cache.login().await.unwrap();
+        let crowd: Vec<_> = (0..64)
+            .map(|_| {
+                let (cache, refused) = (Arc::clone(&cache), Arc::clone(&refused));
+                tokio::spawn(async move { cache.replace(&refused).await.unwrap().generation() })
+            })
+            .collect();
+        for member in crowd {
+            assert_eq!(member.await.unwrap(), 2);
+        }
+        assert_eq!(source.asked(), 2);
+        // A latecomer who was refused with the first generation takes nothing away.
+        assert_eq!(cache.replace(&refused).await.unwrap().generation(), 2);
+        assert_eq!(cache.login().await.unwrap().generation(), 2);
+    }
+
+    #[tokio::test]
+    async fn the_old_login_serves_while_it_lives_and_no_longer() {
+        let clock = Clock::manual(START);
+        let (source, cache) = Source::cache(&clock);
+        cache.login().await.unwrap();
+        source.failing.store(true, Ordering::SeqCst);
+        clock.advance(LIFE - Duration::from_secs(1));
+        assert_eq!(cache.login().await.unwrap().generation(), 1);
+        clock.advance(Duration::from_secs(1));
+        let error = cache.login().await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no login could be made: attempt 3 failed"
+        );
+    }
+
+    #[tokio::test]
+    async fn others_use_the_old_login_while_one_refreshes() {
+        let clock = Clock::manual(START);
+        let (source, cache) = Source::cache(&clock);
+        cache.login().await.unwrap();
+        source.permits.forget_permits(1_000);
+        clock.advance(LIFE - MARGIN);
+        let first = tokio::spawn({
+            let cache = Arc::clone(&cache);
+            async move { cache.login().await.unwrap().generation() }
+        });
+        source.is_asked(2).await;
+        assert_eq!(cache.login().await.unwrap().generation(), 1);
+        source.permits.add_permits(1);
+        assert_eq!(first.await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_refused_login_is_not_used_again_when_no_other_can_be_made() {
+        let (source, cache) = Source::cache(&Clock::manual(START));
+        let refused = cache.login().await.unwrap();
+        source.failing.store(true, Ordering::SeqCst);
+        assert!(cache.replace(&refused).await.is_err());
+        assert!(cache.login().await.is_err());
+        source.failing.store(false, Ordering::SeqCst);
+        assert_eq!(cache.login().await.unwrap().generation(), 2);
+    }
+
+    #[tokio::test]
+    async fn those_who_waited_for_a_failing_refresh_share_its_failure() {
+        let (source, cache) = Source::cache(&Clock::manual(START));
+        source.permits.forget_permits(1_000);
+        source.failing.store(true, Ordering::SeqCst);
+        let mut crowd = Vec::new();
+        for _ in 0..16 {
+            let cache = Arc::clone(&cache);
+            crowd.push(tokio::spawn(async move {
+                cache.login().await.unwrap_err().to_string()
+            }));
+        }
+        source.is_asked(1).await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        source.permits.add_permits(1);
+        for member in crowd {
+            assert_eq!(
+                member.await.unwrap(),
+                "no login could be made: attempt 1 failed"
+            );
+        }
+        assert_eq!(source.asked(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_refresh_is_begun_again_by_the_next() {
+        let (source, cache) = Source::cache(&Clock::manual(START));
+        source.permits.forget_permits(1_000);
+        let cancelled = tokio::spawn({
+            let cache = Arc::clone(&cache);
+            async move { cache.login().await }
+        });
+        source.is_asked(1).await;
+        cancelled.abort();
+        assert!(cancelled.await.unwrap_err().is_cancelled());
+        source.permits.add_permits(1);
+        assert_eq!(cache.login().await.unwrap().generation(), 1);
+        assert_eq!(source.asked(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_short_login_is_used_for_half_its_life() {
+        let clock = Clock::manual(START);
+        let asked = Arc::new(AtomicUsize::new(0));
+        let provider = SharedLoginProvider::new({
+            let (clock, asked) = (clock.clone(), Arc::clone(&asked));
+            move || {
+                asked.fetch_add(1, Ordering::SeqCst);
+                let expires_at = clock.now().wall() + Duration::from_secs(10);
+                std::future::ready(Ok(Login::new("app", "x").with_expiry(expires_at)))
+            }
+        });
+        let cache = LoginCache::new(provider, clock.clone(), MARGIN);
+        cache.login().await.unwrap();
+        clock.advance(Duration::from_secs(4));
+        assert_eq!(cache.login().await.unwrap().generation(), 1);
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(cache.login().await.unwrap().generation(), 2);
+        assert_eq!(asked.load(Ordering::SeqCst), 2);
+    }
+}

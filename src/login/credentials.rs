@@ -135,3 +135,130 @@ pub(crate) fn default_provider() -> SharedCredentialsProvider {
 pub(crate) fn default_provider() -> SharedCredentialsProvider {
     SharedCredentialsProvider::new(crate::login::chain::ChainCredentialsProvider::default())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex as SyncMutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use aws_credential_types::provider::error::CredentialsError;
+    use aws_credential_types::provider::future;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// Hands out credentials of a set life, or fails.
+    #[derive(Clone, Debug)]
+    struct Provider {
+        clock: Clock,
+        life: Arc<SyncMutex<Option<Option<Duration>>>>,
+        asked: Arc<AtomicUsize>,
+    }
+
+    impl ProvideCredentials for Provider {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            let number = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+            let result = match *self.life.lock().unwrap() {
+                None => Err(CredentialsError::provider_error("no answer")),
+                Some(life) => Ok(Credentials::new(
+                    format!("AKID{number}"),
+                    "secret",
+                    None,
+                    life.map(|life| self.clock.now().wall() + life),
+                    "test",
+                )),
+            };
+            future::ProvideCredentials::ready(result)
+        }
+    }
+
+    fn cache(life: Option<Duration>) -> (Clock, Provider, CredentialsCache) {
+        let clock = Clock::manual(SystemTime::UNIX_EPOCH);
+        let provider = Provider {
+            clock: clock.clone(),
+            life: Arc::new(SyncMutex::new(Some(life))),
+            asked: Arc::default(),
+        };
+        let shared = SharedCredentialsProvider::new(provider.clone());
+        (
+            clock.clone(),
+            provider,
+            CredentialsCache::new(shared, clock),
+        )
+    }
+
+    async fn key(cache: &CredentialsCache, afresh: bool) -> Result<String, String> {
+        match cache.credentials(afresh).await {
+            Ok(credentials) => Ok(credentials.access_key_id().to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[tokio::test]
+    async fn credentials_are_kept_while_they_carry_a_whole_token() {
+        let (clock, provider, cache) = cache(Some(60 * MINUTE));
+        for _ in 0..100 {
+            assert_eq!(key(&cache, false).await.unwrap(), "AKID1");
+        }
+        clock.advance(45 * MINUTE);
+        assert_eq!(key(&cache, false).await.unwrap(), "AKID1");
+        clock.advance(MINUTE);
+        assert_eq!(key(&cache, false).await.unwrap(), "AKID2");
+        assert_eq!(provider.asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_provider_of_dying_credentials_is_not_asked_at_every_signature() {
+        let (clock, provider, cache) = cache(Some(5 * MINUTE));
+        for _ in 0..100 {
+            assert_eq!(key(&cache, false).await.unwrap(), "AKID1");
+        }
+        clock.advance(MIN_INTERVAL);
+        assert_eq!(key(&cache, false).await.unwrap(), "AKID2");
+        assert_eq!(provider.asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn credentials_without_an_expiry_are_kept_for_fifteen_minutes() {
+        let (clock, _, cache) = cache(None);
+        assert_eq!(key(&cache, false).await.unwrap(), "AKID1");
+        clock.advance(15 * MINUTE - Duration::from_secs(1));
+        assert_eq!(key(&cache, false).await.unwrap(), "AKID1");
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(key(&cache, false).await.unwrap(), "AKID2");
+    }
+
+    #[tokio::test]
+    async fn a_refused_token_passes_over_what_is_kept() {
+        let (_, _, cache) = cache(Some(60 * MINUTE));
+        assert_eq!(key(&cache, false).await.unwrap(), "AKID1");
+        assert_eq!(key(&cache, true).await.unwrap(), "AKID2");
+        assert_eq!(key(&cache, false).await.unwrap(), "AKID2");
+    }
+
+    #[tokio::test]
+    async fn living_credentials_outlast_a_failing_provider_and_dead_ones_do_not() {
+        let (clock, provider, cache) = cache(Some(20 * MINUTE));
+        assert_eq!(key(&cache, false).await.unwrap(), "AKID1");
+        *provider.life.lock().unwrap() = None;
+        clock.advance(19 * MINUTE);
+        assert_eq!(key(&cache, false).await.unwrap(), "AKID1");
+        clock.advance(MINUTE);
+        let error = key(&cache, false).await.unwrap_err();
+        assert!(error.contains("no AWS credentials to sign with"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn dead_credentials_sign_nothing() {
+        let (_, _, cache) = cache(Some(Duration::ZERO));
+        let error = key(&cache, false).await.unwrap_err();
+        assert!(
+            error.contains("the AWS credentials have expired"),
+            "{error}"
+        );
+    }
+}
