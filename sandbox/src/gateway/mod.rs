@@ -1,0 +1,206 @@
+//! Gateways: what a client of the sandbox connects to.
+//!
+//! A gateway speaks just enough PostgreSQL or MySQL to do what RDS does before a session starts:
+//! TLS, asking for the token in clear text, verifying it, and answering a refusal in the words of
+//! RDS. Then it logs in to a real server over that server's Unix socket and copies bytes.
+//!
+//! ```text
+//! client ──TCP, TLS──▶ ClientStream ─▶ postgres | mysql ─▶ Attempt ─▶ token::verify
+//!                           │                                 └─▶ EventLog
+//!                           └────────── tunnel::splice ──▶ Unix socket of the real server
+//! ```
+
+mod attempt;
+mod client;
+mod connections;
+mod gate;
+mod mysql;
+mod postgres;
+mod tunnel;
+
+use std::future::Future;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::aws::AwsKeys;
+use crate::clock::Clock;
+use crate::event::{Engine, EventLog};
+
+use self::client::ClientStream;
+use self::connections::Connection;
+use self::gate::Gate;
+
+/// Where a gateway sends what it lets through.
+pub trait Upstream: Send + Sync + 'static {
+    /// Path of the server's own Unix socket: the socket file itself, not its directory.
+    ///
+    /// Asked for at each connection, so a backend may move.
+    fn socket(&self) -> PathBuf;
+
+    /// Whether RDS would check an IAM token for this user.
+    ///
+    /// On PostgreSQL the members of role `rds_iam`, on MariaDB the users granted a role of that
+    /// name. The server must let these users in over its Unix socket with no password.
+    fn is_iam_user<'a>(
+        &'a self,
+        username: &'a str,
+    ) -> Pin<Box<dyn Future<Output = io::Result<bool>> + Send + 'a>>;
+}
+
+/// What a gateway needs to know before it can start.
+#[derive(Clone)]
+pub struct GatewaySetup {
+    /// The protocol to speak.
+    pub engine: Engine,
+    /// Host that tokens must be signed for. Their port must be the one the gateway listens on.
+    pub sign_host: String,
+    /// Who may sign tokens.
+    pub keys: AwsKeys,
+    /// Judges the age of tokens.
+    pub clock: Clock,
+    /// Server side of TLS.
+    pub tls: Arc<ServerConfig>,
+    /// The real server.
+    pub upstream: Arc<dyn Upstream>,
+    /// Where to listen; [`LOOPBACK`] takes any free port.
+    pub listen: SocketAddr,
+}
+
+/// Any free port of the loopback interface.
+pub const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// A listening gateway. Dropping it stops listening and cuts every connection.
+pub struct Gateway {
+    gate: Arc<Gate>,
+    address: SocketAddr,
+    accepting: JoinHandle<()>,
+}
+
+impl Gateway {
+    /// Listens, and serves clients from then on.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be listened on.
+    pub async fn start(setup: GatewaySetup) -> io::Result<Self> {
+        let listener = TcpListener::bind(setup.listen).await?;
+        let address = listener.local_addr()?;
+        let gate = Arc::new(Gate::new(setup, address.port()));
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&gate)));
+        Ok(Self {
+            gate,
+            address,
+            accepting,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it decided so far.
+    pub fn events(&self) -> &EventLog {
+        self.gate.events()
+    }
+
+    /// Refuses the next `logins` of IAM users although their token is good.
+    ///
+    /// Replaces an earlier order that is not used up; 0 cancels it.
+    pub fn refuse_next(&self, logins: usize) {
+        self.gate.refuse_next(logins);
+    }
+
+    /// Cuts every client connection at once, also those still logging in; returns how many.
+    ///
+    /// Both sides are cut, so the database ends the session as it would for a lost client.
+    /// A statement that is running goes on until the database notices.
+    pub fn kill_connections(&self) -> usize {
+        self.gate.connections().kill()
+    }
+
+    /// How many clients are logged in now.
+    pub fn connections(&self) -> usize {
+        self.gate.connections().logged_in()
+    }
+
+    /// Waits until exactly `clients` are logged in.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect.
+    pub async fn wait_for_connections(&self, clients: usize) {
+        self.gate.connections().wait_for(clients).await;
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        // The accept loop may be in the middle of a turn on another thread; closing the register
+        // makes sure that what it still lets in is cut, too.
+        self.gate.connections().close();
+    }
+}
+
+async fn accept(listener: TcpListener, gate: Arc<Gate>) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, peer)) => {
+                let connection = gate.connections().register();
+                tokio::spawn(serve(Arc::clone(&gate), socket, peer, connection));
+            }
+            Err(error) => {
+                // Most often too many open files: waiting lets some close.
+                tracing::warn!(%error, "cannot accept a client");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve(gate: Arc<Gate>, socket: TcpStream, peer: SocketAddr, mut connection: Connection) {
+    let mut cut = connection.cut();
+    tokio::select! {
+        biased;
+        _ = &mut cut => tracing::debug!(%peer, "connection killed"),
+        result = converse(&gate, socket, peer, &mut connection) => {
+            if let Err(error) = result {
+                tracing::debug!(%peer, %error, "connection ended");
+            }
+        }
+    }
+}
+
+async fn converse(
+    gate: &Gate,
+    socket: TcpStream,
+    peer: SocketAddr,
+    connection: &mut Connection,
+) -> io::Result<()> {
+    let client = ClientStream::new(socket, peer)?;
+    let login = async {
+        match gate.engine() {
+            Engine::Postgres => postgres::login(gate, client, connection).await,
+            Engine::MySql => mysql::login(gate, client, connection).await,
+        }
+    };
+    match timeout(LOGIN_TIMEOUT, login).await?? {
+        Some(session) => tunnel::splice(session).await,
+        None => Ok(()),
+    }
+}
+
+/// Bounds everything before the session, as `authentication_timeout` and `connect_timeout` do.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

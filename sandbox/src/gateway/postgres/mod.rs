@@ -1,0 +1,133 @@
+//! PostgreSQL's side of a gateway: from the first byte to `ReadyForQuery`.
+
+mod message;
+mod ready;
+mod startup;
+
+use std::io;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+use crate::event::Verdict;
+use crate::refusal::Refusal;
+
+use super::attempt::Attempt;
+use super::client::ClientStream;
+use super::connections::Connection;
+use super::gate::Gate;
+use super::tunnel::Session;
+
+use self::message::Fatal;
+use self::startup::{FirstPacket, Startup};
+
+/// The protocol's name in TLS; a client that offers ALPN must offer this.
+pub(super) const ALPN: &[u8] = b"postgresql";
+
+/// Takes a client up to the point where it may send its first query; `None` if it will not.
+pub(super) async fn login(
+    gate: &Gate,
+    client: ClientStream,
+    connection: &Connection,
+) -> io::Result<Option<Session>> {
+    let Some((mut client, startup)) = open(gate, client).await? else {
+        return Ok(None);
+    };
+
+    let username = startup.username().to_owned();
+    let database = startup.database().map(str::to_owned);
+    let mut attempt = Attempt::new(gate, &client, username, database);
+    let verdict = if attempt.is_iam_user().await? {
+        if let Err(fatal) = authenticate(&mut client, &mut attempt, &startup).await? {
+            // The reason is on record before the client can act on the refusal.
+            drop(attempt);
+            fatal.write(&mut client).await?;
+            return client.shutdown().await.map(|()| None);
+        }
+        Verdict::Accepted
+    } else {
+        Verdict::Forwarded
+    };
+
+    // A server that is down has no words of its own: the client just sees the connection close.
+    let mut server = attempt.noting_failure(gate.dial().await)?;
+    attempt.pass(verdict);
+    server.write_all(startup.packet()).await?;
+    let mut session = Session { client, server };
+    let ready = ready::relay_until_ready(&mut session, connection).await?;
+    Ok(ready.then_some(session))
+}
+
+/// Negotiates encryption and reads the startup message. Serves a cancel request, which ends there.
+async fn open(
+    gate: &Gate,
+    mut client: ClientStream,
+) -> io::Result<Option<(ClientStream, Startup)>> {
+    if client.peek().await? == Some(TLS_HANDSHAKE) {
+        client = client.start_tls(gate.tls()).await?;
+        if client.alpn() != Some(ALPN) {
+            // Without it a TLS client of another protocol could be led here.
+            return Err(invalid("direct TLS needs ALPN"));
+        }
+    }
+    loop {
+        match FirstPacket::read(&mut client).await? {
+            FirstPacket::Tls => {
+                client.write_all(b"S").await?;
+                client = client.start_tls(gate.tls()).await?;
+            }
+            FirstPacket::Gss => {
+                client.write_all(b"N").await?;
+                client.flush().await?;
+            }
+            FirstPacket::Cancel(request) => {
+                cancel(gate.dial().await?, &request).await?;
+                return client.shutdown().await.map(|()| None);
+            }
+            FirstPacket::Startup(startup) => return Ok(Some((client, startup))),
+        }
+    }
+}
+
+/// Hands a cancel request on and waits, as clients do, until the server has taken it.
+async fn cancel(mut server: UnixStream, request: &[u8]) -> io::Result<()> {
+    server.write_all(request).await?;
+    server.read(&mut [0]).await.map(drop)
+}
+
+/// Asks for the token and judges it. The inner error is what RDS tells the client.
+async fn authenticate(
+    client: &mut ClientStream,
+    attempt: &mut Attempt<'_>,
+    startup: &Startup,
+) -> io::Result<Result<(), Fatal>> {
+    let username = attempt.username().to_owned();
+    if client.tls_version().is_none() {
+        let judgement = attempt.judge(&[]);
+        let database = startup.database().unwrap_or(&username);
+        return Ok(judgement.map_err(|_| Fatal::unencrypted(client.peer(), &username, database)));
+    }
+
+    message::ask_cleartext_password(client).await?;
+    let password = message::read_password(client).await?;
+    let Some(password) = password
+        .strip_suffix(b"\0")
+        .filter(|rest| !rest.contains(&0))
+    else {
+        attempt.refuse(Refusal::Malformed(
+            "a password message that is not one C string",
+        ));
+        return Ok(Err(Fatal::password_packet()));
+    };
+    Ok(attempt.judge(password).map_err(|refusal| match refusal {
+        Refusal::EmptyPassword => Fatal::empty_password(),
+        _ => Fatal::pam(&username),
+    }))
+}
+
+fn invalid(reason: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
+/// First byte of a TLS handshake record; no startup packet is long enough to begin with it.
+const TLS_HANDSHAKE: u8 = 0x16;

@@ -1,0 +1,33 @@
+use std::io;
+
+use tokio::io::{AsyncWriteExt, copy, split};
+use tokio::net::UnixStream;
+
+use super::client::ClientStream;
+
+/// A client that is through the gate, and its session at the real server.
+pub(super) struct Session {
+    pub(super) client: ClientStream,
+    pub(super) server: UnixStream,
+}
+
+/// Copies bytes both ways until either side is done, then closes both.
+///
+/// Neither protocol knows a half-closed session: a real server that is left hangs up, and a
+/// client that hears the server leave is not waited for.
+pub(super) async fn splice(session: Session) -> io::Result<()> {
+    let Session {
+        mut client,
+        mut server,
+    } = session;
+    client.relax();
+    let (mut from_client, mut to_client) = split(client);
+    let (mut from_server, mut to_server) = server.split();
+    tokio::select! {
+        copied = copy(&mut from_client, &mut to_server) => copied.map(drop),
+        copied = copy(&mut from_server, &mut to_client) => {
+            copied?;
+            to_client.shutdown().await
+        }
+    }
+}
