@@ -146,7 +146,10 @@ fn parse_sign_host(value: &str) -> Result<(String, Option<u16>), ConfigError> {
 /// sqlx's reason without the words it wraps around it.
 fn reason(error: &sqlx::Error) -> String {
     match error {
-        sqlx::Error::Configuration(inner) => inner.to_string(),
+        sqlx::Error::Configuration(inner) => match inner.downcast_ref() {
+            Some(inner) => reason(inner),
+            None => inner.to_string(),
+        },
         other => other.to_string(),
     }
 }
@@ -205,7 +208,10 @@ mod tests {
             ("postgres://app:hunter2#3@h/db", "%23"),
             ("postgres://app:5/hunter2@h/db", "%2F"),
             ("app@h/db", "relative URL"),
-            ("postgres://app@h/db?sslmode=hunter2", "sslmode"),
+            (
+                "postgres://app@h/db?sslmode=maybe",
+                "unknown value \"maybe\" for `ssl_mode`",
+            ),
             (
                 "postgres://app:h:5432/?Action=connect&DBUser=app&X-Amz-Signature=hunter2@h/db",
                 "",
