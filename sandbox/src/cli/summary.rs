@@ -1,0 +1,70 @@
+//! All that another program needs to use a sandbox, as JSON.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use sqlx_rds_sandbox::{AwsKeys, Endpoint, Engine, Sandbox};
+
+/// What `up --json` prints and what the state file holds. Other tools rely on its shape.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Summary {
+    pub(crate) ca_pem: PathBuf,
+    pub(crate) aws: Keys,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) postgres: Option<Endpoint>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mysql: Option<Endpoint>,
+}
+
+/// [`AwsKeys`], which the library keeps from being written anywhere by accident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Keys {
+    pub(crate) region: String,
+    pub(crate) access_key_id: String,
+    pub(crate) secret_access_key: String,
+    pub(crate) session_token: Option<String>,
+}
+
+impl Summary {
+    pub(crate) fn of(sandbox: &Sandbox) -> Self {
+        let endpoint = |engine| {
+            sandbox
+                .engine(engine)
+                .map(|server| server.endpoint().clone())
+        };
+        let AwsKeys {
+            region,
+            access_key_id,
+            secret_access_key,
+            session_token,
+        } = sandbox.aws().clone();
+        Self {
+            ca_pem: sandbox.ca_path().to_owned(),
+            aws: Keys {
+                region,
+                access_key_id,
+                secret_access_key,
+                session_token,
+            },
+            postgres: endpoint(Engine::Postgres),
+            mysql: endpoint(Engine::MySql),
+        }
+    }
+}
+
+impl From<Keys> for AwsKeys {
+    fn from(keys: Keys) -> Self {
+        let Keys {
+            region,
+            access_key_id,
+            secret_access_key,
+            session_token,
+        } = keys;
+        Self {
+            region,
+            access_key_id,
+            secret_access_key,
+            session_token,
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! A whole sandbox, from keys to servers.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::backend::{Account, Guard, MariaDb, Postgres};
+use crate::gateway::{GatewaySetup, LOOPBACK, Upstream};
+use crate::server::Backend;
+use crate::{AwsKeys, Certificates, Clock, Endpoint, Engine, Error, Gateway, Server};
+
+/// A local stand-in for the databases of one AWS account in one region.
+///
+/// Dropping it ends the gateways at once and the servers soon after, without blocking;
+/// [`end`](Self::end) waits for them. They also end when this process does, whatever its cause.
+///
+/// # Examples
+///
+/// ```
+/// # async fn example() -> Result<(), sqlx_rds_sandbox::Error> {
+/// use std::time::Duration;
+///
+/// use sqlx_rds_sandbox::Sandbox;
+///
+/// let sandbox = Sandbox::builder().postgres().start().await?;
+/// println!("psql {}", sandbox.postgres().url());
+/// let token = sandbox.postgres().token("app");
+///
+/// sandbox.clock().advance(Duration::from_secs(900));
+/// // Now the token has expired, and no login with it gets through.
+/// # drop(token);
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+/// ```
+pub struct Sandbox {
+    postgres: Option<Server>,
+    mysql: Option<Server>,
+    aws: AwsKeys,
+    clock: Clock,
+    ca_pem: String,
+    ca_path: PathBuf,
+    /// Holds the file at `ca_path`, and removes it at last.
+    directory: Guard,
+}
+
+impl Sandbox {
+    /// Begins a sandbox; say which engines it is to have.
+    pub fn builder() -> SandboxBuilder {
+        SandboxBuilder::default()
+    }
+
+    /// The only keys whose tokens its databases accept.
+    pub fn aws(&self) -> &AwsKeys {
+        &self.aws
+    }
+
+    /// The clock that the age of tokens is judged by.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The certificate that clients must trust, as PEM.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// A file with that certificate, readable by every user.
+    pub fn ca_path(&self) -> &Path {
+        &self.ca_path
+    }
+
+    /// The PostgreSQL database.
+    ///
+    /// # Panics
+    ///
+    /// If the sandbox was built without PostgreSQL.
+    #[expect(
+        clippy::expect_used,
+        reason = "whoever built the sandbox chose its engines"
+    )]
+    pub fn postgres(&self) -> &Server {
+        self.engine(Engine::Postgres)
+            .expect("the sandbox was built without PostgreSQL")
+    }
+
+    /// The MySQL database.
+    ///
+    /// # Panics
+    ///
+    /// If the sandbox was built without MySQL.
+    #[expect(
+        clippy::expect_used,
+        reason = "whoever built the sandbox chose its engines"
+    )]
+    pub fn mysql(&self) -> &Server {
+        self.engine(Engine::MySql)
+            .expect("the sandbox was built without MySQL")
+    }
+
+    /// The database of this engine, if the sandbox was built with it.
+    pub fn engine(&self, engine: Engine) -> Option<&Server> {
+        match engine {
+            Engine::Postgres => self.postgres.as_ref(),
+            Engine::MySql => self.mysql.as_ref(),
+        }
+    }
+
+    /// Ends everything and waits until no process and no file is left. Servers that are shared
+    /// with others go on.
+    pub async fn end(self) {
+        for server in self.postgres.into_iter().chain(self.mysql) {
+            server.end().await;
+        }
+        self.directory.end().await;
+    }
+}
+
+/// Chooses what a [`Sandbox`] consists of.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct SandboxBuilder {
+    region: Option<String>,
+    postgres: Choice<Postgres>,
+    mysql: Choice<MariaDb>,
+}
+
+/// Which server to put behind a gateway.
+#[derive(Debug, Default)]
+enum Choice<S> {
+    #[default]
+    None,
+    New,
+    Shared(Arc<S>),
+}
+
+impl SandboxBuilder {
+    /// The AWS region that tokens are signed for. Default: `us-east-1`.
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.region = Some(region.into());
+        self
+    }
+
+    /// With a PostgreSQL server of its own.
+    pub fn postgres(mut self) -> Self {
+        self.postgres = Choice::New;
+        self
+    }
+
+    /// With a MariaDB or MySQL server of its own.
+    pub fn mysql(mut self) -> Self {
+        self.mysql = Choice::New;
+        self
+    }
+
+    /// With a PostgreSQL server that runs already. Many sandboxes can share one, each with keys,
+    /// clock, gateway and events of its own: it costs milliseconds, where a server costs a second.
+    pub fn postgres_on(mut self, server: Arc<Postgres>) -> Self {
+        self.postgres = Choice::Shared(server);
+        self
+    }
+
+    /// With a MariaDB or MySQL server that runs already, to share like
+    /// [PostgreSQL](Self::postgres_on).
+    pub fn mysql_on(mut self, server: Arc<MariaDb>) -> Self {
+        self.mysql = Choice::Shared(server);
+        self
+    }
+
+    /// Starts everything.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoEngine`] if none was chosen, and whatever keeps a server or a gateway from
+    /// starting.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends what was started by then.
+    pub async fn start(self) -> Result<Sandbox, Error> {
+        let (postgres, mysql) = tokio::try_join!(
+            async {
+                Ok::<_, Error>(match self.postgres {
+                    Choice::None => None,
+                    Choice::New => Some(Arc::new(Postgres::start().await?)),
+                    Choice::Shared(server) => Some(server),
+                })
+            },
+            async {
+                Ok(match self.mysql {
+                    Choice::None => None,
+                    Choice::New => Some(Arc::new(MariaDb::start().await?)),
+                    Choice::Shared(server) => Some(server),
+                })
+            },
+        )?;
+        if postgres.is_none() && mysql.is_none() {
+            return Err(Error::NoEngine);
+        }
+
+        let region = self.region.unwrap_or_else(|| "us-east-1".into());
+        let plane = Plane::new(region)?;
+        let postgres = match postgres {
+            Some(server) => Some(plane.serve(Backend::Postgres(server)).await?),
+            None => None,
+        };
+        let mysql = match mysql {
+            Some(server) => Some(plane.serve(Backend::MariaDb(server)).await?),
+            None => None,
+        };
+        let Plane {
+            aws,
+            clock,
+            certificates,
+            ca_path,
+            directory,
+            ..
+        } = plane;
+        let ca_pem = certificates.ca_pem().to_owned();
+        Ok(Sandbox {
+            postgres,
+            mysql,
+            aws,
+            clock,
+            ca_pem,
+            ca_path,
+            directory,
+        })
+    }
+}
+
+/// What the gateways of one sandbox have in common.
+struct Plane {
+    aws: AwsKeys,
+    clock: Clock,
+    certificates: Certificates,
+    postgres_host: String,
+    mysql_host: String,
+    ca_path: PathBuf,
+    directory: Guard,
+}
+
+impl Plane {
+    fn new(region: String) -> Result<Self, Error> {
+        let postgres_host = format!("sandbox-postgres.c9akciq32rgx.{region}.rds.amazonaws.com");
+        let mysql_host = format!("sandbox-mysql.c9akciq32rgx.{region}.rds.amazonaws.com");
+        let certificates = Certificates::generate(&[&postgres_host, &mysql_host])?;
+        // No server runs in this directory; the guard is for removing it in the end.
+        let directory = Guard::new(Account::Ourselves, 0o755, "KILL")
+            .map_err(Error::io("make a temporary directory"))?;
+        let ca_path = directory
+            .write("ca.pem", certificates.ca_pem())
+            .map_err(Error::io("write the certificate"))?;
+        Ok(Self {
+            aws: AwsKeys::generate(region),
+            clock: Clock::new(),
+            certificates,
+            postgres_host,
+            mysql_host,
+            ca_path,
+            directory,
+        })
+    }
+
+    /// Puts a gateway before a server.
+    async fn serve(&self, backend: Backend) -> Result<Server, Error> {
+        let (engine, upstream, sign_host): (_, Arc<dyn Upstream>, _) = match &backend {
+            Backend::Postgres(server) => (Engine::Postgres, server.clone(), &self.postgres_host),
+            Backend::MariaDb(server) => (Engine::MySql, server.clone(), &self.mysql_host),
+        };
+        let setup = GatewaySetup {
+            engine,
+            sign_host: sign_host.clone(),
+            keys: self.aws.clone(),
+            clock: self.clock.clone(),
+            tls: self.certificates.server_config(),
+            upstream,
+            listen: LOOPBACK,
+        };
+        let gateway = Gateway::start(setup)
+            .await
+            .map_err(Error::io("start a gateway"))?;
+        let address = gateway.address();
+        let endpoint = Endpoint {
+            host: address.ip().to_string(),
+            port: address.port(),
+            user: "app".into(),
+            database: "orders".into(),
+            sign_host: sign_host.clone(),
+            sign_port: address.port(),
+        };
+        let (aws, clock) = (self.aws.clone(), self.clock.clone());
+        Ok(Server {
+            endpoint,
+            gateway,
+            backend,
+            aws,
+            clock,
+            ca_path: self.ca_path.clone(),
+        })
+    }
+}

@@ -1,0 +1,178 @@
+//! One engine of a sandbox.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::backend::{MariaDb, Postgres};
+use crate::token::{self, TokenRequest};
+use crate::{AwsKeys, Clock, Endpoint, Engine, Error, Gateway};
+
+/// One engine of a [`Sandbox`](crate::Sandbox): a gateway, and a real server behind it.
+pub struct Server {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) gateway: Gateway,
+    pub(crate) backend: Backend,
+    pub(crate) aws: AwsKeys,
+    pub(crate) clock: Clock,
+    pub(crate) ca_path: PathBuf,
+}
+
+/// The real server, which other sandboxes may share.
+pub(crate) enum Backend {
+    Postgres(Arc<Postgres>),
+    MariaDb(Arc<MariaDb>),
+}
+
+impl Server {
+    /// Where a client finds the gateway.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The URL of the database `orders`, with all that an application needs to log in by token
+    /// and to verify the server: `auth`, `region`, `sign-host` and `sslrootcert`.
+    pub fn url(&self) -> String {
+        self.url_of(&self.endpoint.database)
+    }
+
+    /// The URL of another database.
+    pub fn url_of(&self, database: &str) -> String {
+        let scheme = match self.engine() {
+            Engine::Postgres => "postgres",
+            Engine::MySql => "mysql",
+        };
+        let Endpoint {
+            host,
+            port,
+            user,
+            sign_host,
+            sign_port,
+            ..
+        } = &self.endpoint;
+        let database = utf8_percent_encode(database, ESCAPED);
+        let region = &self.aws.region;
+        let ca_path = self.ca_path.to_string_lossy();
+        let ca_path = utf8_percent_encode(&ca_path, ESCAPED);
+        format!(
+            "{scheme}://{user}@{host}:{port}/{database}?auth=iam&region={region}\
+             &sign-host={sign_host}:{sign_port}&sslrootcert={ca_path}"
+        )
+    }
+
+    /// A token for `user`, signed now by the sandbox's clock and good for 15 minutes.
+    pub fn token(&self, user: &str) -> String {
+        let request = TokenRequest {
+            host: &self.endpoint.sign_host,
+            port: self.endpoint.sign_port,
+            username: user,
+            expires: Duration::from_secs(900),
+            at: self.clock.now(),
+        };
+        token::mint(&self.aws, &request)
+    }
+
+    /// The gateway: what it has decided, and the faults it can play.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// Which protocol is spoken.
+    pub fn engine(&self) -> Engine {
+        match self.backend {
+            Backend::Postgres(_) => Engine::Postgres,
+            Backend::MariaDb(_) => Engine::MySql,
+        }
+    }
+
+    /// Creates a database on which `app` has all rights.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sql`], for example if the database is there already.
+    pub async fn create_database(&self, name: &str) -> Result<(), Error> {
+        match &self.backend {
+            Backend::Postgres(server) => server.create_database(name).await,
+            Backend::MariaDb(server) => server.create_database(name).await,
+        }
+    }
+
+    /// The password of `report`, a user who does not log in with IAM tokens.
+    pub fn report_password(&self) -> &str {
+        match &self.backend {
+            Backend::Postgres(server) => server.report_password(),
+            Backend::MariaDb(server) => server.report_password(),
+        }
+    }
+
+    /// A URL for sqlx to connect past the gateway as the administrator, who can see and end
+    /// everyone's sessions.
+    pub fn admin_url(&self) -> String {
+        match &self.backend {
+            Backend::Postgres(server) => server.admin_url(),
+            Backend::MariaDb(server) => server.admin_url(),
+        }
+    }
+
+    /// Stops the real server; the gateway goes on listening. Other sandboxes that share the
+    /// server are hit as well.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Server`] if it does not stop.
+    pub async fn stop(&self) -> Result<(), Error> {
+        match &self.backend {
+            Backend::Postgres(server) => server.stop().await,
+            Backend::MariaDb(server) => server.stop().await,
+        }
+    }
+
+    /// Starts the real server again after a [`stop`](Self::stop).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Server`] if it does not come up.
+    pub async fn start_again(&self) -> Result<(), Error> {
+        match &self.backend {
+            Backend::Postgres(server) => server.start_again().await,
+            Backend::MariaDb(server) => server.start_again().await,
+        }
+    }
+
+    /// Stops the real server and starts it again, as a reboot of an RDS instance does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Server`] if either fails.
+    pub async fn restart(&self) -> Result<(), Error> {
+        self.stop().await?;
+        self.start_again().await
+    }
+
+    /// Ends the gateway and, unless it is shared, the real server.
+    pub(crate) async fn end(self) {
+        drop(self.gateway);
+        match self.backend {
+            Backend::Postgres(server) => {
+                if let Some(server) = Arc::into_inner(server) {
+                    server.end().await;
+                }
+            }
+            Backend::MariaDb(server) => {
+                if let Some(server) = Arc::into_inner(server) {
+                    server.end().await;
+                }
+            }
+        }
+    }
+}
+
+/// All but what a path or a name usually consists of, so that a URL stays readable.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');

@@ -1,0 +1,10 @@
+//! The sandbox with its real servers, from outside.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests are not known to clippy as tests"
+)]
+
+mod backends;
+mod leftovers;
+mod wait;
