@@ -46,7 +46,6 @@ const MARGIN: Duration = Duration::from_secs(60);
 /// Which login is used: a source given by [`login_provider`](Self::login_provider); else IAM or the
 /// password as `auth` or [`iam`](Self::iam) says; else IAM when the host is an RDS name and no
 /// password is given (in the URL or as `PGPASSWORD`); else the password, or none, as in sqlx.
-#[derive(Clone)]
 pub struct ConnectOptions<DB: Engine> {
     pub(crate) options: OptionsOf<DB>,
     pub(crate) auth: Option<Auth>,
@@ -316,6 +315,21 @@ impl From<sqlx::postgres::PgConnectOptions> for ConnectOptions<sqlx::Postgres> {
 impl From<sqlx::mysql::MySqlConnectOptions> for ConnectOptions<sqlx::MySql> {
     fn from(options: sqlx::mysql::MySqlConnectOptions) -> Self {
         Self::new(options, None)
+    }
+}
+
+impl<DB: Engine> Clone for ConnectOptions<DB> {
+    fn clone(&self) -> Self {
+        Self {
+            options: self.options.clone(),
+            provider: self.provider.clone(),
+            region: self.region.clone(),
+            sign_host: self.sign_host.clone(),
+            roots: self.roots.clone(),
+            clock: self.clock.clone(),
+            credentials: self.credentials.clone(),
+            ..*self
+        }
     }
 }
 

@@ -148,10 +148,6 @@ impl<DB: Engine> Connector<DB> {
         }
         telemetry::refused(login.facts(clock.now().wall()), &error);
         let fresh = logins.replace(&login).await?;
-        if fresh.is_same(&login) {
-            // Its source has no other: presenting it again only fills MySQL's host block list.
-            return Err(error);
-        }
         Ok((self.open(&fresh).await?, Some(fresh)))
     }
 

@@ -21,11 +21,6 @@ impl Password {
     pub fn expose(&self) -> &str {
         &self.0
     }
-
-    /// Whether both hold the same secret.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.0 == other.0
-    }
 }
 
 impl fmt::Debug for Password {

@@ -131,7 +131,7 @@ fn parse_auth(value: String) -> Result<Auth, ConfigError> {
 
 fn parse_sign_host(value: &str) -> Result<(String, Option<u16>), ConfigError> {
     match value.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && !host.contains(':') => {
+        Some((host, port)) if !host.is_empty() && !value.contains('/') && !host.contains(':') => {
             let port = port.parse().map_err(|_| ConfigError::Parameter {
                 key: "sign-host",
                 value: value.to_owned(),

@@ -29,7 +29,7 @@ impl ProvideLogin for IamLoginProvider {
         Box::pin(async move {
             let credentials = self.credentials.credentials(refused.is_some()).await?;
             let now = self.clock.now().wall();
-            let token = sign::mint(&credentials, &self.request, now)?;
+            let token = sign::mint(&credentials, &self.request, now);
             // RDS asks for living credentials when the token is presented, not when it is signed
             // (Amazon RDS user guide, "IAM database authentication").
             let own = now + self.request.valid_for;

@@ -106,11 +106,6 @@ impl Login {
                 .map(|end| end.duration_since(now).unwrap_or_default()),
         }
     }
-
-    /// Whether presenting `self` would be presenting `other` again.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.username == other.username && self.password.is_same(&other.password)
-    }
 }
 
 /// The future that [`ProvideLogin::provide_login`] returns.

@@ -1,0 +1,37 @@
+//! Connects to the PostgreSQL database that the environment names: `DATABASE_URL`, or `PGHOST` and
+//! its kin. On AWS Lambda nothing else is needed.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use sqlx_rds::{ConnectOptions, PgPoolOptions};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match connect().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprint!("{error}");
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                eprint!(": {error}");
+                cause = error.source();
+            }
+            eprintln!();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn connect() -> Result<(), Box<dyn Error>> {
+    let pool = PgPoolOptions::new()
+        .connect_with(ConnectOptions::from_env()?)
+        .await?;
+    let (database, user): (String, String) =
+        sqlx::query_as("SELECT current_database()::text, current_user::text")
+            .fetch_one(&pool)
+            .await?;
+    println!("connected to {database} as {user}");
+    pool.close().await;
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! Settings from the environment, read by a program of a user's.
+
+use std::process::{Command, Output};
+
+use sqlx_rds_sandbox::Verdict;
+
+use crate::plane::Plane;
+
+/// Runs `examples/from_env.rs` with only the given variables.
+async fn from_env(variables: Vec<(&'static str, String)>) -> Output {
+    let this = std::env::current_exe().unwrap();
+    let target = this.parent().unwrap().parent().unwrap();
+    let program = target.join("examples").join("from_env");
+    tokio::task::spawn_blocking(move || {
+        Command::new(program)
+            .env_clear()
+            .envs(variables)
+            .output()
+            .unwrap()
+    })
+    .await
+    .unwrap()
+}
+
+fn aws(plane: &Plane<sqlx::Postgres>) -> Vec<(&'static str, String)> {
+    let keys = plane.sandbox.aws();
+    vec![
+        ("AWS_ACCESS_KEY_ID", keys.access_key_id.clone()),
+        ("AWS_SECRET_ACCESS_KEY", keys.secret_access_key.clone()),
+        ("AWS_SESSION_TOKEN", keys.session_token.clone().unwrap()),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn database_url_and_lambdas_credentials_are_enough() {
+    let plane = Plane::<sqlx::Postgres>::shared().await;
+    let mut variables = aws(&plane);
+    variables.push(("DATABASE_URL", plane.url()));
+    let output = from_env(variables).await;
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(said, format!("connected to {} as app\n", plane.database));
+    assert_eq!(plane.accepted(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn libpqs_variables_name_the_server() {
+    let plane = Plane::<sqlx::Postgres>::shared().await;
+    let endpoint = plane.server().endpoint();
+    // A password makes it a password login, as everywhere in libpq's world.
+    let variables = vec![
+        ("PGHOST", endpoint.host.clone()),
+        ("PGPORT", endpoint.port.to_string()),
+        ("PGUSER", "report".to_owned()),
+        ("PGPASSWORD", plane.server().report_password().to_owned()),
+        ("PGDATABASE", plane.database.clone()),
+        ("PGSSLMODE", "verify-full".to_owned()),
+        (
+            "PGSSLROOTCERT",
+            plane.sandbox.ca_path().display().to_string(),
+        ),
+    ];
+    let output = from_env(variables).await;
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(said, format!("connected to {} as report\n", plane.database));
+    let forwarded = plane
+        .server()
+        .gateway()
+        .events()
+        .count(|e| e.verdict == Verdict::Forwarded);
+    assert_eq!(forwarded, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_is_said() {
+    let said = |output: Output| {
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let error = said(from_env(vec![]).await);
+    assert!(error.contains("set DATABASE_URL"), "{error}");
+
+    let plane = Plane::<sqlx::Postgres>::shared().await;
+    let error = said(from_env(vec![("DATABASE_URL", plane.url())]).await);
+    assert!(
+        error.contains("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"),
+        "{error}"
+    );
+    let container = (
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "http://127.0.0.1/x".to_owned(),
+    );
+    let error = said(from_env(vec![("DATABASE_URL", plane.url()), container]).await);
+    assert!(
+        error.contains("switch on the cargo feature `aws-config`"),
+        "{error}"
+    );
+
+    let host = "orders.c9akciq32rgx.eu-west-1.rds.amazonaws.com".to_owned();
+    let error = said(from_env(vec![("PGHOST", host)]).await);
+    assert!(error.contains("the user name is empty"), "{error}");
+}

@@ -1,0 +1,173 @@
+//! The architecture, held by a test: imports point down one order, files stay small, and each
+//! power sits in one place. `docs/architecture.md` tells why.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// From words to facade. A module may use those of lower layers, and of its own layer those above
+/// it in the same row; nothing else.
+const LAYERS: &[&[&str]] = &[
+    &[
+        "error",
+        "clock",
+        "random",
+        "password",
+        "endpoint",
+        "telemetry",
+    ],
+    &["sign", "classify", "backoff", "cap"],
+    &["login", "retry", "tls"],
+    &["engine", "url", "connect_options", "connector"],
+    &["manager"],
+    &["options"],
+    &["pool", "connection", "transaction", "executor"],
+];
+
+/// Uses that go up, each with its reason.
+const EXCEPTIONS: &[(&str, &str)] = &[
+    // A pooled connection carries its shell with it.
+    ("manager", "transaction"),
+    // The pool hands out connections, which know their way back.
+    ("pool", "connection"),
+];
+
+const MAX_LINES: usize = 400;
+
+fn sources() -> BTreeMap<PathBuf, String> {
+    fn collect(directory: &Path, into: &mut BTreeMap<PathBuf, String>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, into);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                // Tests may look anywhere.
+                let code = text
+                    .split("#[cfg(test)]\nmod tests")
+                    .next()
+                    .unwrap()
+                    .to_owned();
+                into.insert(path, code);
+            }
+        }
+    }
+    let mut sources = BTreeMap::new();
+    collect(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        &mut sources,
+    );
+    sources.retain(|path, _| !path.ends_with("lib.rs"));
+    sources
+}
+
+/// The top-level module of a file.
+fn module(path: &Path) -> String {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let first = path
+        .strip_prefix(source)
+        .unwrap()
+        .iter()
+        .next()
+        .unwrap()
+        .to_str()
+        .unwrap();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+fn rank(module: &str) -> (usize, usize) {
+    for (layer, row) in LAYERS.iter().enumerate() {
+        if let Some(place) = row.iter().position(|name| *name == module) {
+            return (layer, place);
+        }
+    }
+    panic!("`{module}` has no place in tests/it/layers.rs: give it one");
+}
+
+/// The modules that a file names by `crate::`.
+fn uses(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for line in code
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+    {
+        for part in line.split("crate::").skip(1) {
+            let names = match part.strip_prefix('{') {
+                Some(group) => group.split('}').next().unwrap().split(", ").collect(),
+                None => vec![part],
+            };
+            for name in names {
+                let end = name.find(|c: char| !c.is_alphanumeric() && c != '_');
+                found.push(name[..end.unwrap_or(name.len())].to_owned());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn imports_point_down() {
+    let mut broken = Vec::new();
+    let mut excepted = Vec::new();
+    for (path, code) in sources() {
+        let user = module(&path);
+        for used in uses(&code) {
+            if used == user || rank(&used) < rank(&user) {
+                continue;
+            }
+            match EXCEPTIONS
+                .iter()
+                .find(|pair| **pair == (user.as_str(), used.as_str()))
+            {
+                Some(pair) => excepted.push(*pair),
+                None => broken.push(format!("{}: {user} uses {used}", path.display())),
+            }
+        }
+    }
+    assert!(
+        broken.is_empty(),
+        "imports that go up:\n{}",
+        broken.join("\n")
+    );
+    for pair in EXCEPTIONS {
+        assert!(excepted.contains(pair), "{pair:?} is no longer needed");
+    }
+}
+
+#[test]
+fn files_stay_small() {
+    for (path, code) in sources() {
+        let lines = code.lines().count();
+        assert!(
+            lines <= MAX_LINES,
+            "{} has {lines} lines: split it by noun",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn each_power_sits_in_one_place() {
+    for (what, places) in [
+        ("SystemTime::now", &["clock"][..]),
+        (".expose()", &["engine"]),
+        ("aws_sigv4::", &["sign"]),
+        ("deadpool::", &["manager", "pool", "connection"]),
+        ("tracing::", &["telemetry", "connector"]),
+        ("PgDatabaseError", &["classify"]),
+        ("PgConnectOptions", &["engine", "connect_options"]),
+    ] {
+        for (path, code) in sources() {
+            let used = code.lines().any(|line| {
+                let line = line.trim_start();
+                line.contains(what) && !line.starts_with("//")
+            });
+            let module = module(&path);
+            assert!(
+                !used || places.contains(&module.as_str()),
+                "{} names `{what}`, which belongs to {places:?}",
+                path.display()
+            );
+        }
+    }
+}

@@ -1,0 +1,452 @@
+//! One database plane for one test: its own gateway, keys, clock and events, over a server that
+//! all tests share.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, future};
+use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
+use sqlx::{Connection, Executor, MySql, Postgres, Row};
+use sqlx_rds::{Clock, ConnectOptions, Connector, Engine, Pool, PoolOptions};
+use sqlx_rds_sandbox::{AwsKeys, Sandbox, SandboxBuilder, Server, Verdict, backend};
+use tokio::sync::OnceCell;
+
+/// What the tests ask of an engine beyond the crate's own trait.
+pub(crate) trait TestEngine: Engine {
+    fn is_refusal(error: &sqlx::Error) -> bool;
+    fn on_shared(builder: SandboxBuilder) -> impl Future<Output = SandboxBuilder>;
+    fn on_own(builder: SandboxBuilder) -> SandboxBuilder;
+    fn server(sandbox: &Sandbox) -> &Server;
+    fn execute(
+        pool: &Pool<Self>,
+        sql: &'static str,
+    ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
+    fn number(
+        pool: &Pool<Self>,
+        sql: &'static str,
+    ) -> impl Future<Output = Result<i64, sqlx::Error>> + Send;
+    fn number_on(
+        on: &mut Self::Connection,
+        sql: &'static str,
+    ) -> impl Future<Output = Result<i64, sqlx::Error>> + Send;
+    fn execute_on(
+        on: &mut Self::Connection,
+        sql: &'static str,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    /// Takes every lock there is on the table `ledger`, or fails at once.
+    const LOCK_LEDGER: &'static str;
+    /// Sessions of `app` in this database, asked of the server.
+    fn sessions(plane: &Plane<Self>) -> impl Future<Output = i64> + Send;
+    fn raw(
+        pool: &Pool<Self>,
+        sql: &'static str,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    fn raw_on(
+        on: &mut Self::Connection,
+        sql: &'static str,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    fn execute_in_steps<'a>(
+        pool: &'a Pool<Self>,
+        sql: &'static str,
+    ) -> BoxStream<'a, sqlx::Result<()>>;
+    fn with_port(options: Options<Self>, port: u16) -> Options<Self>;
+    const SLEEP: &'static str;
+}
+
+type Options<DB> = <<DB as sqlx::Database>::Connection as Connection>::Options;
+
+/// A sandbox of a test's own with a database of its own.
+pub(crate) struct Plane<DB: TestEngine> {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) clock: Clock,
+    pub(crate) credentials: TestCredentials,
+    pub(crate) database: String,
+    engine: std::marker::PhantomData<DB>,
+}
+
+impl<DB: TestEngine> Plane<DB> {
+    /// Over the server that all tests share.
+    pub(crate) async fn shared() -> Self {
+        let sandbox = DB::on_shared(Sandbox::builder())
+            .await
+            .start()
+            .await
+            .unwrap();
+        Self::on(sandbox).await
+    }
+
+    /// Over a server of its own, for tests that stop it.
+    pub(crate) async fn own() -> Self {
+        Self::on(DB::on_own(Sandbox::builder()).start().await.unwrap()).await
+    }
+
+    async fn on(sandbox: Sandbox) -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let database = format!("test_{}", NUMBER.fetch_add(1, Ordering::SeqCst));
+        DB::server(&sandbox)
+            .create_database(&database)
+            .await
+            .unwrap();
+        let clock = Clock::manual(sandbox.clock().now());
+        let credentials = TestCredentials::new(sandbox.aws(), &clock);
+        Self {
+            sandbox,
+            clock,
+            credentials,
+            database,
+            engine: std::marker::PhantomData,
+        }
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        DB::server(&self.sandbox)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.server().url_of(&self.database)
+    }
+
+    /// The options of an app here, judging time by the plane's clock.
+    pub(crate) fn options(&self) -> ConnectOptions<DB> {
+        self.options_on_real_time().clock(self.clock.clone())
+    }
+
+    pub(crate) fn options_on_real_time(&self) -> ConnectOptions<DB> {
+        let options: ConnectOptions<DB> = self.url().parse().unwrap();
+        options.credentials_provider(self.credentials.clone())
+    }
+
+    pub(crate) async fn pool(&self, settings: PoolOptions<DB>) -> Pool<DB> {
+        settings.connect_with(self.options()).await.unwrap()
+    }
+
+    /// Lets the same time pass for the crate and for the server that judges its tokens.
+    pub(crate) fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+        self.sandbox.clock().advance(by);
+    }
+
+    pub(crate) fn accepted(&self) -> usize {
+        self.server()
+            .gateway()
+            .events()
+            .count(|event| event.verdict == Verdict::Accepted)
+    }
+
+    pub(crate) fn refused(&self) -> usize {
+        self.server()
+            .gateway()
+            .events()
+            .count(|event| matches!(event.verdict, Verdict::Refused(_)))
+    }
+
+    /// A number from the server, past the gateway, as its administrator.
+    pub(crate) async fn ask(&self, sql: String) -> i64
+    where
+        DB: TestEngine,
+    {
+        let mut admin = DB::Connection::connect(&self.server().admin_url())
+            .await
+            .unwrap();
+        let number = DB::number_on(&mut admin, Box::leak(sql.into_boxed_str()))
+            .await
+            .unwrap();
+        admin.close().await.unwrap();
+        number
+    }
+
+    /// Whether a transaction that has touched the table `ledger` is open, asked of the server.
+    pub(crate) async fn is_ledger_locked(&self) -> bool {
+        let connector = Connector::new(self.options()).unwrap();
+        let mut connection = connector.connect().await.unwrap();
+        match DB::raw_on(&mut connection, DB::LOCK_LEDGER).await {
+            Ok(()) => false,
+            Err(sqlx::Error::Database(error))
+                if error.message().to_lowercase().contains("lock") =>
+            {
+                true
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+
+    /// Asks the server until it says so; the bound only ends a test that has failed.
+    pub(crate) async fn until_ledger_is_free(&self) {
+        let freed = async { while self.is_ledger_locked().await {} };
+        tokio::time::timeout(Duration::from_secs(20), freed)
+            .await
+            .expect("the ledger's locks");
+    }
+
+    /// Asks the server until it says `expected`; the bound only ends a test that has failed.
+    pub(crate) async fn until_sessions(&self, expected: i64) {
+        let reached = async { while DB::sessions(self).await != expected {} };
+        tokio::time::timeout(Duration::from_secs(20), reached)
+            .await
+            .expect("the session count");
+    }
+}
+
+/// Credentials of the sandbox, with a life and faults that a test sets, and a count of requests.
+#[derive(Clone, Debug)]
+pub(crate) struct TestCredentials(Arc<TestCredentialsState>);
+
+#[derive(Debug)]
+struct TestCredentialsState {
+    keys: AwsKeys,
+    clock: Clock,
+    asked: AtomicUsize,
+    script: std::sync::Mutex<Script>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Script {
+    pub(crate) life: Option<Duration>,
+    /// This many requests are answered with a secret that AWS does not know.
+    pub(crate) wrong: usize,
+    pub(crate) failing: bool,
+}
+
+impl TestCredentials {
+    fn new(keys: &AwsKeys, clock: &Clock) -> Self {
+        Self(Arc::new(TestCredentialsState {
+            keys: keys.clone(),
+            clock: clock.clone(),
+            asked: AtomicUsize::new(0),
+            script: std::sync::Mutex::default(),
+        }))
+    }
+
+    pub(crate) fn asked(&self) -> usize {
+        self.0.asked.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set(&self, script: Script) {
+        *self.0.script.lock().unwrap() = script;
+    }
+
+    fn provide(&self) -> Result<Credentials, CredentialsError> {
+        let state = &*self.0;
+        let number = state.asked.fetch_add(1, Ordering::SeqCst);
+        let script = *state.script.lock().unwrap();
+        if script.failing {
+            return Err(CredentialsError::provider_error("STS does not answer"));
+        }
+        let secret = if number < script.wrong {
+            "wrong"
+        } else {
+            &state.keys.secret_access_key
+        };
+        let expiry = script.life.map(|life| state.clock.now().wall() + life);
+        Ok(Credentials::new(
+            &state.keys.access_key_id,
+            secret,
+            state.keys.session_token.clone(),
+            expiry,
+            "test",
+        ))
+    }
+}
+
+impl ProvideCredentials for TestCredentials {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::ready(self.provide())
+    }
+}
+
+/// Whether the sandbox's clock and the crate's agree, which tests that move both rely on.
+pub(crate) fn is_near(a: SystemTime, b: SystemTime) -> bool {
+    a.duration_since(b)
+        .or_else(|_| b.duration_since(a))
+        .unwrap()
+        < Duration::from_secs(60)
+}
+
+/// A server for the life of the test program, on a runtime that outlives every test's.
+struct SharedServer<T> {
+    runtime: OnceLock<tokio::runtime::Runtime>,
+    server: OnceCell<Arc<T>>,
+}
+
+impl<T: Send + Sync + 'static> SharedServer<T> {
+    const fn new() -> Self {
+        Self {
+            runtime: OnceLock::new(),
+            server: OnceCell::const_new(),
+        }
+    }
+
+    async fn get<F>(&'static self, start: fn() -> F) -> Arc<T>
+    where
+        F: Future<Output = Result<T, sqlx_rds_sandbox::Error>> + Send + 'static,
+    {
+        let runtime = self.runtime.get_or_init(|| {
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()
+                .unwrap()
+        });
+        let server = self.server.get_or_init(|| async {
+            Arc::new(
+                runtime
+                    .spawn(start())
+                    .await
+                    .unwrap()
+                    .expect("a server for the tests"),
+            )
+        });
+        Arc::clone(server.await)
+    }
+}
+
+/// A number in the first column: small ones are of a smaller type in PostgreSQL.
+fn whole_number<R: Row>(row: &R) -> Result<i64, sqlx::Error>
+where
+    usize: sqlx::ColumnIndex<R>,
+    for<'r> i64: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    for<'r> i32: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+{
+    row.try_get::<i64, _>(0)
+        .or_else(|_| row.try_get::<i32, _>(0).map(i64::from))
+}
+
+macro_rules! engine {
+    ($db:ty, $shared:expr, $on:ident, $own:ident, $refusal:expr, $sleep:expr, $lock:expr, $all:expr) => {
+        impl TestEngine for $db {
+            const SLEEP: &'static str = $sleep;
+            const LOCK_LEDGER: &'static str = $lock;
+
+            fn is_refusal(error: &sqlx::Error) -> bool {
+                let refusal: fn(&sqlx::Error) -> bool = $refusal;
+                refusal(error)
+            }
+
+            async fn on_shared(builder: SandboxBuilder) -> SandboxBuilder {
+                builder.$on($shared.await)
+            }
+
+            fn on_own(builder: SandboxBuilder) -> SandboxBuilder {
+                builder.$own()
+            }
+
+            fn server(sandbox: &Sandbox) -> &Server {
+                sandbox.$own()
+            }
+
+            async fn execute(pool: &Pool<$db>, sql: &'static str) -> Result<u64, sqlx::Error> {
+                Ok(sqlx::query(sql).execute(pool).await?.rows_affected())
+            }
+
+            async fn number(pool: &Pool<$db>, sql: &'static str) -> Result<i64, sqlx::Error> {
+                whole_number(&sqlx::query(sql).fetch_one(pool).await?)
+            }
+
+            async fn number_on(
+                on: &mut <$db as sqlx::Database>::Connection,
+                sql: &'static str,
+            ) -> Result<i64, sqlx::Error> {
+                whole_number(&sqlx::query(sql).fetch_one(on).await?)
+            }
+
+            async fn execute_on(
+                on: &mut <$db as sqlx::Database>::Connection,
+                sql: &'static str,
+            ) -> Result<(), sqlx::Error> {
+                on.execute(sql).await.map(|_| ())
+            }
+
+            async fn raw(pool: &Pool<$db>, sql: &'static str) -> Result<(), sqlx::Error> {
+                sqlx::raw_sql(sql).execute(pool).await.map(|_| ())
+            }
+
+            async fn raw_on(
+                on: &mut <$db as sqlx::Database>::Connection,
+                sql: &'static str,
+            ) -> Result<(), sqlx::Error> {
+                sqlx::raw_sql(sql).execute(on).await.map(|_| ())
+            }
+
+            fn execute_in_steps<'a>(
+                pool: &'a Pool<$db>,
+                sql: &'static str,
+            ) -> BoxStream<'a, sqlx::Result<()>> {
+                pool.execute_many(sqlx::query(sql)).map_ok(|_| ()).boxed()
+            }
+
+            fn with_port(options: Options<$db>, port: u16) -> Options<$db> {
+                options.port(port)
+            }
+
+            async fn sessions(plane: &Plane<$db>) -> i64 {
+                let sql: fn(&str) -> String = $all;
+                plane.ask(sql(&plane.database)).await
+            }
+        }
+    };
+}
+
+engine!(
+    Postgres,
+    {
+        static SHARED: SharedServer<backend::Postgres> = SharedServer::new();
+        SHARED.get(backend::Postgres::start)
+    },
+    postgres_on,
+    postgres,
+    |error| error.as_database_error().is_some_and(|e| {
+        e.code().as_deref() == Some("28000")
+            && e.message() == "PAM authentication failed for user \"app\""
+    }),
+    "SELECT pg_sleep(60)",
+    "BEGIN; LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE NOWAIT; COMMIT",
+    |database| format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND usename = 'app'"
+    )
+);
+
+engine!(
+    MySql,
+    {
+        static SHARED: SharedServer<backend::MariaDb> = SharedServer::new();
+        SHARED.get(backend::MariaDb::start)
+    },
+    mysql_on,
+    mysql,
+    |error| match error.as_database_error() {
+        Some(e) => e.downcast_ref::<sqlx::mysql::MySqlDatabaseError>().number() == 1045,
+        None => false,
+    },
+    "SELECT SLEEP(60)",
+    "LOCK TABLE ledger WRITE NOWAIT; UNLOCK TABLES",
+    |database| format!(
+        "SELECT COUNT(*) FROM information_schema.processlist \
+         WHERE db = '{database}' AND user = 'app'"
+    )
+);
+
+/// Runs each named test on PostgreSQL and on MariaDB.
+macro_rules! on_both_engines {
+    ($($test:ident),+ $(,)?) => {
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test::<sqlx::Postgres>().await;
+            })+
+        }
+        mod mysql {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test::<sqlx::MySql>().await;
+            })+
+        }
+    };
+}
+pub(crate) use on_both_engines;

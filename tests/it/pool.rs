@@ -1,0 +1,296 @@
+//! The pool as sqlx's users know it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt};
+use sqlx::{Acquire, Connection, Executor, Row};
+use sqlx_rds::{MySqlPool, PgPool, PoolOptions};
+
+use crate::plane::{Plane, TestEngine, on_both_engines};
+
+on_both_engines! {
+    many_tasks_share_few_connections,
+    a_full_pool_times_out,
+    a_cancelled_wait_leaves_nothing_behind,
+    a_cancelled_query_gives_its_connection_back,
+    closing_says_goodbye_and_turns_waiters_away,
+    a_closed_pool_takes_back_what_was_out,
+    a_detached_connection_is_replaced,
+    a_failed_raw_statement_leaves_no_transaction_behind,
+    dropping_outside_a_runtime_closes_the_connection,
+}
+
+async fn many_tasks_share_few_connections<DB: TestEngine>() {
+    let plane = Plane::<DB>::shared().await;
+    let pool = plane.pool(PoolOptions::new().max_connections(4)).await;
+    let tasks: Vec<_> = (0..64)
+        .map(|_| {
+            let pool = pool.clone();
+            tokio::spawn(async move { DB::number(&pool, "SELECT 5 + 0").await.unwrap() })
+        })
+        .collect();
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), 5);
+    }
+    assert!((1..=4).contains(&pool.size()), "{pool:?}");
+    assert_eq!(pool.num_idle(), pool.size() as usize);
+    assert_eq!(plane.credentials.asked(), 1);
+    pool.close().await;
+}
+
+async fn a_full_pool_times_out<DB: TestEngine>() {
+    let plane = Plane::<DB>::shared().await;
+    let settings = PoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(Duration::from_millis(50));
+    let pool = settings.connect_lazy_with(plane.options()).unwrap();
+    // The first connect may take longer than the timeout on a slow machine.
+    let held = loop {
+        if let Ok(held) = pool.acquire().await {
+            break held;
+        }
+    };
+    let error = pool.acquire().await.unwrap_err();
+    assert!(matches!(error, sqlx::Error::PoolTimedOut), "{error:?}");
+    drop(held);
+    pool.close().await;
+}
+
+async fn a_cancelled_wait_leaves_nothing_behind<DB: TestEngine>() {
+    let plane = Plane::<DB>::shared().await;
+    let pool = plane.pool(PoolOptions::new().max_connections(1)).await;
+    let held = pool.acquire().await.unwrap();
+    let mut waits: Vec<_> = (0..100).map(|_| Box::pin(pool.acquire())).collect();
+    for wait in &mut waits {
+        assert!(futures_util::poll!(wait).is_pending());
+    }
+    drop(waits);
+    drop(held);
+    drop(pool.acquire().await.unwrap());
+    assert_eq!((pool.size(), pool.num_idle()), (1, 1));
+    pool.close().await;
+}
+
+async fn a_cancelled_query_gives_its_connection_back<DB: TestEngine>() {
+    let plane = Plane::<DB>::shared().await;
+    let pool = plane.pool(PoolOptions::new().max_connections(1)).await;
+    DB::execute(&pool, "CREATE TABLE numbers (n BIGINT)")
+        .await
+        .unwrap();
+    {
+        let mut stream = DB::execute_in_steps(&pool, "INSERT INTO numbers VALUES (1)");
+        assert!(futures_util::poll!(stream.next()).is_pending());
+    }
+    // The one connection comes back, whole, to the next user.
+    assert_eq!(DB::number(&pool, "SELECT 6 + 0").await.unwrap(), 6);
+    assert_eq!(plane.accepted(), 1);
+    pool.close().await;
+}
+
+async fn closing_says_goodbye_and_turns_waiters_away<DB: TestEngine>() {
+    let plane = Plane::<DB>::shared().await;
+    let pool = plane.pool(PoolOptions::new().max_connections(2)).await;
+    let held = pool.acquire().await.unwrap();
+    let also_held = pool.acquire().await.unwrap();
+    let waiter = {
+        let pool = pool.clone();
+        tokio::spawn(async move { pool.acquire().await.map(drop) })
+    };
+    tokio::task::yield_now().await;
+    drop(also_held);
+    let closing = {
+        let pool = pool.clone();
+        tokio::spawn(async move { pool.close().await })
+    };
+    match waiter.await.unwrap() {
+        Ok(()) | Err(sqlx::Error::PoolClosed) => {}
+        Err(error) => panic!("{error:?}"),
+    }
+    drop(held);
+    closing.await.unwrap();
+    assert!(pool.is_closed());
+    assert_eq!(pool.size(), 0);
+    assert!(matches!(pool.acquire().await, Err(sqlx::Error::PoolClosed)));
+    plane.until_sessions(0).await;
+}
+
+async fn a_closed_pool_takes_back_what_was_out<DB: TestEngine>() {
+    let plane = Plane::<DB>::shared().await;
+    let pool = plane.pool(PoolOptions::new().max_connections(1)).await;
+    let mut held = pool.acquire().await.unwrap();
+    let mut closing = Box::pin(pool.close());
+    assert!(futures_util::poll!(&mut closing).is_pending());
+    assert_eq!(DB::number_on(&mut held, "SELECT 8 + 0").await.unwrap(), 8);
+    drop(held);
+    closing.await;
+    plane.until_sessions(0).await;
+}
+
+async fn a_detached_connection_is_replaced<DB: TestEngine>() {
+    let plane = Plane::<DB>::shared().await;
+    let pool = plane.pool(PoolOptions::new().max_connections(1)).await;
+    let mut detached = pool.acquire().await.unwrap().detach();
+    DB::execute(&pool, "SELECT 1").await.unwrap();
+    assert_eq!(
+        DB::number_on(&mut detached, "SELECT 9 + 0").await.unwrap(),
+        9
+    );
+    assert_eq!(plane.accepted(), 2);
+    detached.close().await.unwrap();
+    pool.acquire().await.unwrap().close().await.unwrap();
+    assert_eq!(pool.size(), 0);
+    pool.close().await;
+}
+
+async fn a_failed_raw_statement_leaves_no_transaction_behind<DB: TestEngine>() {
+    let plane = Plane::<DB>::shared().await;
+    let pool = plane.pool(PoolOptions::new().max_connections(1)).await;
+    DB::execute(&pool, "CREATE TABLE ledger (n BIGINT)")
+        .await
+        .unwrap();
+    let raw = "BEGIN; INSERT INTO ledger VALUES (1); SELECT no_such_column";
+    DB::raw(&pool, raw).await.unwrap_err();
+    assert_eq!(
+        DB::number(&pool, "SELECT COUNT(*) FROM ledger")
+            .await
+            .unwrap(),
+        0
+    );
+    assert_eq!(plane.accepted(), 2, "the connection was not used again");
+    plane.until_ledger_is_free().await;
+    pool.close().await;
+}
+
+async fn dropping_outside_a_runtime_closes_the_connection<DB: TestEngine>() {
+    let plane = Plane::<DB>::shared().await;
+    let pool = plane.pool(PoolOptions::new().max_connections(1)).await;
+    let mut held = pool.acquire().await.unwrap();
+    DB::number_on(&mut held, "SELECT 1 + 0").await.unwrap();
+    std::thread::spawn(move || drop(held))
+        .join()
+        .expect("no panic");
+    assert_eq!(pool.size(), 0);
+    DB::execute(&pool, "SELECT 1").await.unwrap();
+    pool.close().await;
+}
+
+/// What apps write: functions over any executor, streams, rows by name, batches of statements.
+async fn names(on: impl sqlx::PgExecutor<'_>) -> Vec<String> {
+    sqlx::query_scalar("SELECT name FROM people ORDER BY id")
+        .fetch_all(on)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn an_app_for_postgres_works_as_on_sqlxs_own_pool() {
+    let plane = Plane::<sqlx::Postgres>::shared().await;
+    let pool: PgPool = plane.pool(PoolOptions::new().max_connections(2)).await;
+    sqlx::raw_sql("CREATE TABLE people (id BIGSERIAL PRIMARY KEY, name TEXT UNIQUE); SELECT 1")
+        .execute(&pool)
+        .await
+        .unwrap();
+    for name in ["Ada", "Grace"] {
+        let row = sqlx::query("INSERT INTO people (name) VALUES ($1) RETURNING id")
+            .bind(name)
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        assert!(row.get::<i64, _>("id") > 0);
+    }
+    let error = sqlx::query("INSERT INTO people (name) VALUES ($1)")
+        .bind("Ada")
+        .execute(&pool)
+        .await
+        .unwrap_err();
+    assert!(error.as_database_error().unwrap().is_unique_violation());
+
+    assert_eq!(names(&pool).await, ["Ada", "Grace"]);
+    let mut connection = pool.acquire().await.unwrap();
+    assert_eq!(names(&mut *connection).await, ["Ada", "Grace"]);
+    drop(connection);
+    let mut transaction = pool.begin().await.unwrap();
+    assert_eq!(names(&mut *transaction).await, ["Ada", "Grace"]);
+    transaction.rollback().await.unwrap();
+
+    let streamed: Vec<String> = sqlx::query("SELECT name FROM people ORDER BY id")
+        .fetch(&pool)
+        .map_ok(|row| row.get("name"))
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(streamed, ["Ada", "Grace"]);
+    let none = sqlx::query("SELECT 1 WHERE false")
+        .fetch_optional(&pool)
+        .await
+        .unwrap();
+    assert!(none.is_none());
+    let statement = (&pool)
+        .prepare(sqlx::SqlStr::from_static("SELECT $1::int8 + 1"))
+        .await;
+    drop(statement.unwrap());
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn one_row_of_many_leaves_the_mysql_connection_whole() {
+    let plane = Plane::<sqlx::MySql>::shared().await;
+    let pool: MySqlPool = plane.pool(PoolOptions::new().max_connections(1)).await;
+    for _ in 0..3 {
+        let row = sqlx::query("SELECT seq FROM seq_1_to_100000")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        assert_eq!(row.get::<u64, _>(0), 1);
+        let many = sqlx::query("SELECT seq FROM seq_1_to_1000")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+        assert_eq!(many.len(), 1_000);
+    }
+    assert_eq!(plane.accepted(), 1);
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn migrations_and_generic_acquirers_take_the_pool() {
+    let plane = Plane::<sqlx::Postgres>::shared().await;
+    let pool: PgPool = plane.pool(PoolOptions::new().max_connections(2)).await;
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(
+        directory.path().join("1_people.sql"),
+        "CREATE TABLE people (id INT)",
+    )
+    .unwrap();
+    let migrator = sqlx::migrate::Migrator::new(directory.path())
+        .await
+        .unwrap();
+    migrator.run(&pool).await.unwrap();
+    migrator.run(&pool).await.unwrap();
+
+    async fn count<'a>(on: impl Acquire<'a, Database = sqlx::Postgres>) -> i64 {
+        let mut transaction = on.begin().await.unwrap();
+        sqlx::query("INSERT INTO people VALUES (1)")
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+        let mut nested = transaction.begin().await.unwrap();
+        sqlx::query("INSERT INTO people VALUES (2)")
+            .execute(&mut *nested)
+            .await
+            .unwrap();
+        nested.rollback().await.unwrap();
+        let count = sqlx::query_scalar("SELECT count(*) FROM people")
+            .fetch_one(&mut *transaction)
+            .await
+            .unwrap();
+        transaction.commit().await.unwrap();
+        count
+    }
+    assert_eq!(count(&pool).await, 1);
+    assert_eq!(count(&mut pool.acquire().await.unwrap()).await, 2);
+    let shared = Arc::new(pool);
+    assert_eq!(count(&*shared).await, 3);
+    shared.close().await;
+}

@@ -1,0 +1,113 @@
+//! No secret reaches a log, an error or a `Debug`.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use sqlx_rds::{ConnectOptions, Connector, Login, Password, PoolOptions};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::plane::{Plane, TestEngine, on_both_engines};
+
+on_both_engines! {
+    nothing_secret_is_logged_or_shown,
+}
+
+/// Everything that is logged while it lives, from every crate, at TRACE.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+async fn nothing_secret_is_logged_or_shown<DB: TestEngine>() {
+    let log = Log::default();
+    let _logging = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(log.clone())
+        .finish()
+        .set_default();
+
+    let plane = Plane::<DB>::shared().await;
+    let mut shown = String::new();
+    let mut show = |text: String| shown.push_str(&text);
+
+    let options = plane.options();
+    show(format!("{options:?} {options:#?}"));
+    let connector = Connector::new(options.clone()).unwrap();
+    show(format!("{connector:?}"));
+    plane.server().gateway().refuse_next(3);
+    let error = connector.connect().await.map(drop).unwrap_err();
+    show(format!("{error} {error:?}"));
+    connector.connect().await.unwrap();
+    let login = connector.login().await.unwrap().unwrap();
+    show(format!("{login:?}"));
+    let pool = PoolOptions::new().connect_with(options).await.unwrap();
+    DB::execute(&pool, "SELECT 1").await.unwrap();
+    show(format!("{pool:?}"));
+    pool.close().await;
+
+    // A password in a URL, spoilt in several ways.
+    let server = plane.server();
+    let base = server.url_of("orders").replace("auth=iam", "auth=password");
+    let password = "s3cr3t-p4ssw0rd";
+    for url in [
+        base.replace("://app@", &format!("://report:{password}@")),
+        base.replace("://app@", &format!("://report:{password}/@")),
+        base.replace("://app@", &format!("://report:{password}#@")),
+        base.replace("://app@", &format!("://report:{password}:1@")) + "&sslmode=never",
+        base.clone() + "&pasword=" + password,
+        base.replace("auth=password", "auth=iam")
+            .replace("app@", &format!("app:{password}@")),
+        base.replace(
+            "auth=password",
+            &format!("auth=password&password={}", server.token("app")),
+        ),
+    ] {
+        match url.parse::<ConnectOptions<DB>>().and_then(Connector::new) {
+            Err(error) => show(format!("{error} {error:?}")),
+            Ok(connector) => {
+                let result = connector.connect().await;
+                show(format!("{connector:?} {:?}", result.map(drop)));
+            }
+        }
+    }
+    let provided = Login::new("app", Password::new(password));
+    show(format!("{provided:?}"));
+
+    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(
+        logged.contains("token minted") && logged.contains("login refused"),
+        "it was logging"
+    );
+    let aws = plane.sandbox.aws();
+    let session_token = aws.session_token.as_deref().unwrap();
+    for secret in [
+        aws.secret_access_key.as_str(),
+        session_token,
+        &session_token[..64],
+        "X-Amz-Signature",
+        "X-Amz-Security-Token",
+        password,
+    ] {
+        assert!(!shown.contains(secret), "a value shows {secret:?}");
+        let line = logged.lines().find(|line| line.contains(secret));
+        assert!(line.is_none(), "the log shows {secret:?}: {line:?}");
+    }
+}
