@@ -27,7 +27,7 @@ impl Certificates {
     /// When a host is not a valid DNS name, or keys cannot be made.
     pub fn generate(hosts: &[&str]) -> Result<Self, rcgen::Error> {
         let ca_key = KeyPair::generate()?;
-        let ca_params = ca_params()?;
+        let ca_params = ca_params(&ca_key)?;
         let ca = ca_params.self_signed(&ca_key)?;
 
         let server_key = KeyPair::generate()?;
@@ -61,11 +61,14 @@ impl Certificates {
     }
 }
 
-fn ca_params() -> Result<CertificateParams, rcgen::Error> {
+fn ca_params(key: &KeyPair) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::new(Vec::new())?;
+    // A name of its own, so that a client that trusts another sandbox sees an unknown issuer, as
+    // it would on RDS, and not a known one with a bad signature.
+    let id = hex::encode(&params.key_identifier(key)[..4]);
     params
         .distinguished_name
-        .push(DnType::CommonName, "sqlx-rds sandbox CA");
+        .push(DnType::CommonName, format!("sqlx-rds sandbox CA {id}"));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     limit_validity(&mut params);

@@ -31,7 +31,7 @@ pub(super) async fn read_password(client: &mut (impl AsyncRead + Unpin)) -> io::
 /// An `ErrorResponse` that ends a login, with the fields a real server sends.
 ///
 /// Clients go by more than the code: `routine` is what tells a refused token from a login that
-/// `pg_hba.conf` rejects, since both are 28000.
+/// `pg_hba.conf` rejects, since both are 28000. Line numbers are those of PostgreSQL 15.
 pub(super) struct Fatal {
     code: &'static str,
     message: String,
@@ -46,7 +46,7 @@ impl Fatal {
         Self {
             code: "28000",
             message: format!("PAM authentication failed for user \"{username}\""),
-            line: "326",
+            line: "334",
             routine: "auth_failed",
         }
     }
@@ -60,7 +60,7 @@ impl Fatal {
                 "pg_hba.conf rejects connection for host \"{host}\", user \"{username}\", \
                  database \"{database}\", no encryption"
             ),
-            line: "496",
+            line: "476",
             routine: "ClientAuthentication",
         }
     }
@@ -69,7 +69,7 @@ impl Fatal {
         Self {
             code: "28P01",
             message: "empty password returned by client".to_owned(),
-            line: "726",
+            line: "757",
             routine: "recv_password_packet",
         }
     }
@@ -79,7 +79,7 @@ impl Fatal {
         Self {
             code: "08P01",
             message: "invalid password packet size".to_owned(),
-            line: "708",
+            line: "739",
             routine: "recv_password_packet",
         }
     }
