@@ -1,5 +1,7 @@
 //! Everything that needs a server, on real servers behind the sandbox's gateways.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
+
 mod environment;
 mod heal;
 mod layers;
