@@ -120,6 +120,7 @@ impl Sandbox {
 #[must_use]
 pub struct SandboxBuilder {
     region: Option<String>,
+    aws: Option<AwsKeys>,
     postgres: Choice<Postgres>,
     mysql: Choice<MariaDb>,
 }
@@ -133,10 +134,31 @@ enum Choice<S> {
     Shared(Arc<S>),
 }
 
+impl<S> Choice<S> {
+    /// The server, if one was chosen, and whether others may use it too.
+    async fn server(
+        self,
+        new: impl Future<Output = Result<S, Error>>,
+    ) -> Result<Option<(Arc<S>, bool)>, Error> {
+        match self {
+            Self::None => Ok(None),
+            Self::New => Ok(Some((Arc::new(new.await?), false))),
+            Self::Shared(server) => Ok(Some((server, true))),
+        }
+    }
+}
+
 impl SandboxBuilder {
-    /// The AWS region that tokens are signed for. Default: `us-east-1`.
+    /// The AWS region that tokens are signed for. Default: that of the [keys](Self::aws), and
+    /// `us-east-1` if they are made.
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.region = Some(region.into());
+        self
+    }
+
+    /// The keys that sign tokens. Default: temporary ones, made for this sandbox.
+    pub fn aws(mut self, keys: AwsKeys) -> Self {
+        self.aws = Some(keys);
         self
     }
 
@@ -152,7 +174,7 @@ impl SandboxBuilder {
         self
     }
 
-    /// With a PostgreSQL server that runs already. Many sandboxes can share one, each with keys,
+    /// With a PostgreSQL server that runs already, [`Postgres::shared`] for example. Many sandboxes can share one, each with keys,
     /// clock, gateway and events of its own: it costs milliseconds, where a server costs a second.
     pub fn postgres_on(mut self, server: Arc<Postgres>) -> Self {
         self.postgres = Choice::Shared(server);
@@ -178,33 +200,22 @@ impl SandboxBuilder {
     /// Dropping the future ends what was started by then.
     pub async fn start(self) -> Result<Sandbox, Error> {
         let (postgres, mysql) = tokio::try_join!(
-            async {
-                Ok::<_, Error>(match self.postgres {
-                    Choice::None => None,
-                    Choice::New => Some(Arc::new(Postgres::start().await?)),
-                    Choice::Shared(server) => Some(server),
-                })
-            },
-            async {
-                Ok(match self.mysql {
-                    Choice::None => None,
-                    Choice::New => Some(Arc::new(MariaDb::start().await?)),
-                    Choice::Shared(server) => Some(server),
-                })
-            },
+            self.postgres.server(Postgres::start()),
+            self.mysql.server(MariaDb::start()),
         )?;
         if postgres.is_none() && mysql.is_none() {
             return Err(Error::NoEngine);
         }
 
-        let region = self.region.unwrap_or_else(|| "us-east-1".into());
-        let plane = Plane::new(region)?;
+        let mut aws = self.aws.unwrap_or_else(|| AwsKeys::generate("us-east-1"));
+        aws.region = self.region.unwrap_or(aws.region);
+        let plane = Plane::new(aws)?;
         let postgres = match postgres {
-            Some(server) => Some(plane.serve(Backend::Postgres(server)).await?),
+            Some((server, shared)) => Some(plane.serve(Backend::Postgres(server), shared).await?),
             None => None,
         };
         let mysql = match mysql {
-            Some(server) => Some(plane.serve(Backend::MariaDb(server)).await?),
+            Some((server, shared)) => Some(plane.serve(Backend::MariaDb(server), shared).await?),
             None => None,
         };
         let Plane {
@@ -240,7 +251,8 @@ struct Plane {
 }
 
 impl Plane {
-    fn new(region: String) -> Result<Self, Error> {
+    fn new(aws: AwsKeys) -> Result<Self, Error> {
+        let region = &aws.region;
         let postgres_host = format!("sandbox-postgres.c9akciq32rgx.{region}.rds.amazonaws.com");
         let mysql_host = format!("sandbox-mysql.c9akciq32rgx.{region}.rds.amazonaws.com");
         let certificates = Certificates::generate(&[&postgres_host, &mysql_host])?;
@@ -251,7 +263,7 @@ impl Plane {
             .write("ca.pem", certificates.ca_pem())
             .map_err(Error::io("write the certificate"))?;
         Ok(Self {
-            aws: AwsKeys::generate(region),
+            aws,
             clock: Clock::new(),
             certificates,
             postgres_host,
@@ -262,7 +274,7 @@ impl Plane {
     }
 
     /// Puts a gateway before a server.
-    async fn serve(&self, backend: Backend) -> Result<Server, Error> {
+    async fn serve(&self, backend: Backend, shared: bool) -> Result<Server, Error> {
         let (engine, upstream, sign_host): (_, Arc<dyn Upstream>, _) = match &backend {
             Backend::Postgres(server) => (Engine::Postgres, server.clone(), &self.postgres_host),
             Backend::MariaDb(server) => (Engine::MySql, server.clone(), &self.mysql_host),
@@ -288,13 +300,13 @@ impl Plane {
             sign_host: sign_host.clone(),
             sign_port: address.port(),
         };
-        let (aws, clock) = (self.aws.clone(), self.clock.clone());
         Ok(Server {
             endpoint,
             gateway,
             backend,
-            aws,
-            clock,
+            shared,
+            aws: self.aws.clone(),
+            clock: self.clock.clone(),
             ca_path: self.ca_path.clone(),
         })
     }

@@ -15,6 +15,8 @@ pub struct Server {
     pub(crate) endpoint: Endpoint,
     pub(crate) gateway: Gateway,
     pub(crate) backend: Backend,
+    /// Whether others may use the backend, too.
+    pub(crate) shared: bool,
     pub(crate) aws: AwsKeys,
     pub(crate) clock: Clock,
     pub(crate) ca_path: PathBuf,
@@ -154,17 +156,10 @@ impl Server {
     /// Ends the gateway and, unless it is shared, the real server.
     pub(crate) async fn end(self) {
         drop(self.gateway);
-        match self.backend {
-            Backend::Postgres(server) => {
-                if let Some(server) = Arc::into_inner(server) {
-                    server.end().await;
-                }
-            }
-            Backend::MariaDb(server) => {
-                if let Some(server) = Arc::into_inner(server) {
-                    server.end().await;
-                }
-            }
+        match &self.backend {
+            _ if self.shared => {}
+            Backend::Postgres(server) => server.end().await,
+            Backend::MariaDb(server) => server.end().await,
         }
     }
 }

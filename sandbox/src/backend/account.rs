@@ -77,19 +77,19 @@ impl Account {
         Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
-    /// A directory for temporary files that this user can reach. `TMPDIR` may point into a home
-    /// that is closed to others; and the path of a Unix socket must fit in about 100 bytes.
+    /// A directory for temporary files that this user can use, and remove its own from. `TMPDIR`
+    /// may point into a home that is closed to others; and the path of a Unix socket must fit in about 100 bytes.
     pub(crate) fn temporary_directory(self) -> io::Result<PathBuf> {
         [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into()]
             .into_iter()
-            .find(|directory| directory.as_os_str().len() <= 60 && self.can_enter(directory))
-            .ok_or_else(|| io::Error::other("no temporary directory that the server can reach"))
+            .find(|directory| directory.as_os_str().len() <= 60 && self.can_write_in(directory))
+            .ok_or_else(|| io::Error::other("no temporary directory that the server can use"))
     }
 
-    fn can_enter(self, directory: &Path) -> bool {
+    fn can_write_in(self, directory: &Path) -> bool {
         let mut command = Command::new("/bin/sh");
         command
-            .args(["-c", "cd \"$1\"", "sh"])
+            .args(["-c", "test -w \"$1\" && cd \"$1\"", "sh"])
             .arg(directory)
             .stderr(Stdio::null());
         self.take_on(&mut command);

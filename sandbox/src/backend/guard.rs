@@ -46,6 +46,8 @@ impl Guard {
             .args(["-c", include_str!("guard.sh"), "rds-sandbox-guard"])
             .arg(home.path())
             .arg(last_signal)
+            // Ours may be closed to that user, and what a server leaves there would stay.
+            .env("TMPDIR", home.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -3,10 +3,12 @@
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::{env, io};
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, MySqlConnection};
+use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
 use super::account::Account;
@@ -54,6 +56,19 @@ impl MariaDb {
     /// As for [`start_with`](Self::start_with).
     pub async fn start() -> Result<Self, Error> {
         Self::start_with(MariaDbOptions::default()).await
+    }
+
+    /// The one server that all of a program's tests can share, started at the first call.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start_with`](Self::start_with); the next call tries again.
+    pub async fn shared() -> Result<Arc<Self>, Error> {
+        static SHARED: OnceCell<Arc<MariaDb>> = OnceCell::const_new();
+        SHARED
+            .get_or_try_init(|| async { Self::start().await.map(Arc::new) })
+            .await
+            .cloned()
     }
 
     /// Makes a server to your liking, and starts it.

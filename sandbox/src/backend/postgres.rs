@@ -5,10 +5,12 @@ use std::future::Future;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::{env, fs, io};
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
+use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
 use super::account::Account;
@@ -55,6 +57,19 @@ impl Postgres {
     /// As for [`start_with`](Self::start_with).
     pub async fn start() -> Result<Self, Error> {
         Self::start_with(PostgresOptions::default()).await
+    }
+
+    /// The one server that all of a program's tests can share, started at the first call.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start_with`](Self::start_with); the next call tries again.
+    pub async fn shared() -> Result<Arc<Self>, Error> {
+        static SHARED: OnceCell<Arc<Postgres>> = OnceCell::const_new();
+        SHARED
+            .get_or_try_init(|| async { Self::start().await.map(Arc::new) })
+            .await
+            .cloned()
     }
 
     /// Makes a server to your liking, and starts it.

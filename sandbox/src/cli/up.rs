@@ -37,10 +37,36 @@ pub(crate) struct Up {
 impl Up {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let mut stop = Stop::listen(!self.ignore_stdin)?;
-        let sandbox = tokio::select! {
-            sandbox = self.start() => sandbox?,
+        let servers = tokio::select! {
+            servers = self.servers() => servers?,
             () = stop.wait() => return Ok(()),
         };
+        let result = self.serve(&servers, &mut stop).await;
+        servers.end().await;
+        result
+    }
+
+    async fn servers(&self) -> Result<Servers, Failure> {
+        let (postgres, mysql) = tokio::join!(
+            self.server(EngineName::Postgres, Postgres::start()),
+            self.server(EngineName::Mysql, MariaDb::start()),
+        );
+        Ok(Servers {
+            postgres: postgres?,
+            mysql: mysql?,
+        })
+    }
+
+    /// Runs the gateways until told to stop.
+    async fn serve(&self, servers: &Servers, stop: &mut Stop) -> Result<(), Failure> {
+        let mut builder = Sandbox::builder().region(&self.region);
+        if let Some(server) = &servers.postgres {
+            builder = builder.postgres_on(Arc::clone(server));
+        }
+        if let Some(server) = &servers.mysql {
+            builder = builder.mysql_on(Arc::clone(server));
+        }
+        let sandbox = builder.start().await?;
         let announced = self.announce(&sandbox);
         if announced.is_ok() {
             stop.wait().await;
@@ -49,21 +75,6 @@ impl Up {
         let result = announced.map(drop);
         sandbox.end().await;
         result
-    }
-
-    async fn start(&self) -> Result<Sandbox, Failure> {
-        let (postgres, mysql) = tokio::join!(
-            self.server(EngineName::Postgres, Postgres::start()),
-            self.server(EngineName::Mysql, MariaDb::start()),
-        );
-        let mut builder = Sandbox::builder().region(&self.region);
-        if let Some(server) = postgres? {
-            builder = builder.postgres_on(server);
-        }
-        if let Some(server) = mysql? {
-            builder = builder.mysql_on(server);
-        }
-        Ok(builder.start().await?)
     }
 
     /// Starts one server, if it is wanted. That it is not installed is a failure only for one
@@ -80,7 +91,7 @@ impl Up {
         match start.await {
             Ok(server) => Ok(Some(Arc::new(server))),
             Err(error) if error.is_not_found() && !named => {
-                eprintln!("rds-sandbox: WARNING: going on without {engine:?}: {error}");
+                eprintln!("rds-sandbox: WARNING: {error}; going on without it");
                 Ok(None)
             }
             Err(error) => Err(error.into()),
@@ -100,5 +111,22 @@ impl Up {
             .and_then(|()| output.flush())
             .map_err(Failure::to("write to standard output"))?;
         Ok(state)
+    }
+}
+
+/// The real servers, as far as they are wanted and there.
+struct Servers {
+    postgres: Option<Arc<Postgres>>,
+    mysql: Option<Arc<MariaDb>>,
+}
+
+impl Servers {
+    async fn end(self) {
+        if let Some(server) = self.postgres {
+            server.end().await;
+        }
+        if let Some(server) = self.mysql {
+            server.end().await;
+        }
     }
 }

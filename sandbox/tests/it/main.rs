@@ -6,5 +6,9 @@
 )]
 
 mod backends;
+mod command_line;
 mod leftovers;
+mod mysql_logins;
+mod postgres_logins;
+mod tokens;
 mod wait;

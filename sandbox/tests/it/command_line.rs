@@ -1,0 +1,283 @@
+//! The program `rds-sandbox`, driven as a user would.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_rds-sandbox");
+
+#[test]
+fn psql_logs_in_with_what_up_and_token_print() {
+    let sandbox = Running::start(&["--json"]);
+    let summary = sandbox.summary();
+    let postgres = &summary["postgres"];
+
+    let query = |password: &str| {
+        Command::new("psql")
+            .args(["-Atc", "SELECT session_user"])
+            .env("PGHOST", text(&postgres["host"]))
+            .env("PGPORT", postgres["port"].to_string())
+            .env("PGUSER", text(&postgres["user"]))
+            .env("PGDATABASE", text(&postgres["database"]))
+            .env("PGSSLMODE", "verify-full")
+            .env("PGSSLROOTCERT", text(&summary["ca_pem"]))
+            .env("PGPASSWORD", password)
+            .output()
+            .unwrap()
+    };
+    let answer = query(&sandbox.token(&["--user", "app"]));
+    assert_eq!(stdout(&answer), "app\n", "{}", stderr(&answer));
+    let refused = query(&sandbox.token(&["--user", "app", "--host", "elsewhere"]));
+    assert!(stderr(&refused).contains("PAM authentication failed for user \"app\""));
+    sandbox.close();
+}
+
+#[test]
+fn the_mysql_client_logs_in_with_what_up_and_token_print() {
+    let sandbox = Running::start(&["--json", "--engine", "mysql"]);
+    let summary = sandbox.summary();
+    assert!(summary.get("postgres").is_none());
+    let mysql = &summary["mysql"];
+
+    let answer = Command::new("mysql")
+        .arg("--no-defaults")
+        .args([
+            "--batch",
+            "--skip-column-names",
+            "--execute",
+            "SELECT USER()",
+        ])
+        .args(["--protocol", "TCP", "--host", text(&mysql["host"])])
+        .args([
+            "--port",
+            &mysql["port"].to_string(),
+            "--user",
+            text(&mysql["user"]),
+        ])
+        .args([
+            "--ssl-ca",
+            text(&summary["ca_pem"]),
+            "--enable-cleartext-plugin",
+        ])
+        .arg(text(&mysql["database"]))
+        .env("MYSQL_PWD", sandbox.token(&["--user", "app"]))
+        .output()
+        .unwrap();
+    // MariaDB's client calls the option, which MySQL's needs, obsolete before it answers.
+    assert!(
+        stdout(&answer).ends_with("app@localhost\n"),
+        "{}",
+        stderr(&answer)
+    );
+    sandbox.close();
+}
+
+#[test]
+fn json_has_exactly_the_promised_shape() {
+    let sandbox = Running::start(&["--json", "--region", "eu-central-1"]);
+    let summary = sandbox.summary();
+    assert_eq!(keys(&summary), ["aws", "ca_pem", "mysql", "postgres"]);
+    assert_eq!(
+        keys(&summary["aws"]),
+        [
+            "access_key_id",
+            "region",
+            "secret_access_key",
+            "session_token"
+        ]
+    );
+    assert_eq!(summary["aws"]["region"], "eu-central-1");
+    for engine in ["postgres", "mysql"] {
+        let endpoint = &summary[engine];
+        let expected = ["database", "host", "port", "sign_host", "sign_port", "user"];
+        assert_eq!(keys(endpoint), expected);
+        assert_eq!(endpoint["port"], endpoint["sign_port"]);
+        assert!(text(&endpoint["sign_host"]).ends_with(".eu-central-1.rds.amazonaws.com"));
+    }
+    sandbox.close();
+}
+
+#[test]
+fn a_shell_can_read_the_environment() {
+    let sandbox = Running::start(&["--engine", "postgres"]);
+    let file = sandbox.directory.path().join("environment");
+    std::fs::write(&file, sandbox.lines.join("\n")).unwrap();
+    let answer = Command::new("/bin/sh")
+        .args(["-euc", r#". "$1"; PGPASSWORD=$("$2" token --user app) psql -Atc 'SELECT 1'; echo "$DATABASE_URL""#])
+        .args(["sh", file.to_str().unwrap(), PROGRAM])
+        .output()
+        .unwrap();
+    let (one, url) = stdout(&answer)
+        .split_once('\n')
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .unwrap();
+    assert_eq!(one, "1", "{}", stderr(&answer));
+    assert!(
+        url.starts_with("postgres://app@127.0.0.1:")
+            && url.contains("/orders?auth=iam&region=us-east-1&sign-host=")
+    );
+    sandbox.close();
+}
+
+#[test]
+fn a_signal_ends_it_as_well() {
+    for signal in ["-INT", "-TERM"] {
+        let sandbox = Running::start(&["--json", "--ignore-stdin", "--engine", "postgres"]);
+        let pid = sandbox.program.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        sandbox.assert_ends_well();
+    }
+}
+
+#[test]
+fn an_engine_asked_for_by_name_must_be_there() {
+    let output = Command::new(PROGRAM)
+        .args(["up", "--ignore-stdin", "--engine", "postgres"])
+        .env("SANDBOX_PG_BIN", "/nowhere")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("/nowhere") && stdout(&output).is_empty());
+}
+
+#[test]
+fn an_engine_not_asked_for_by_name_may_be_missing() {
+    let sandbox = Running::start_with(&["--json"], &[("SANDBOX_MYSQL_BIN", "/nowhere")]);
+    assert_eq!(keys(&sandbox.summary()), ["aws", "ca_pem", "postgres"]);
+    sandbox.close();
+}
+
+#[test]
+fn without_any_engine_it_fails() {
+    let output = Command::new(PROGRAM)
+        .args(["up", "--ignore-stdin"])
+        .env("SANDBOX_PG_BIN", "/nowhere")
+        .env("SANDBOX_MYSQL_BIN", "/nowhere")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("at least one engine"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_token_needs_a_sandbox_that_runs() {
+    let output = Command::new(PROGRAM)
+        .args(["token", "--user", "app"])
+        .env("RDS_SANDBOX_STATE", "/nowhere/state.json")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("no sandbox is running"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+/// `rds-sandbox up`, with all its files in a directory of its own.
+struct Running {
+    program: Child,
+    directory: tempfile::TempDir,
+    /// What it has printed once it was up.
+    lines: Vec<String>,
+}
+
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &[])
+    }
+
+    fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        // If we are root, the servers run as another user and have to get there.
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o1777);
+        std::fs::set_permissions(directory.path(), open).unwrap();
+        let mut program = Command::new(PROGRAM)
+            .arg("up")
+            .args(arguments)
+            .envs(environment.iter().copied())
+            .env("TMPDIR", directory.path())
+            .env("RDS_SANDBOX_STATE", directory.path().join("state.json"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let last = |line: &String| line.starts_with('{') || line.contains("RDS_SANDBOX_STATE");
+        let mut lines = Vec::new();
+        for line in BufReader::new(program.stdout.take().unwrap()).lines() {
+            lines.push(line.unwrap());
+            if lines.last().is_some_and(last) {
+                break;
+            }
+        }
+        Self {
+            program,
+            directory,
+            lines,
+        }
+    }
+
+    fn summary(&self) -> serde_json::Value {
+        serde_json::from_str(&self.lines[0]).unwrap()
+    }
+
+    fn state(&self) -> PathBuf {
+        self.directory.path().join("state.json")
+    }
+
+    fn token(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(PROGRAM);
+        command
+            .arg("token")
+            .args(arguments)
+            .env("RDS_SANDBOX_STATE", self.state());
+        stdout(&command.output().unwrap()).trim_end().to_owned()
+    }
+
+    /// Closes its standard input, which is all it needs to end.
+    fn close(mut self) {
+        drop(self.program.stdin.take());
+        self.assert_ends_well();
+    }
+
+    fn assert_ends_well(mut self) {
+        assert!(self.program.wait().unwrap().success());
+        let left: Vec<_> = std::fs::read_dir(self.directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .filter(|name| name != "environment")
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+fn text(value: &serde_json::Value) -> &str {
+    value.as_str().unwrap()
+}
+
+fn keys(object: &serde_json::Value) -> Vec<&str> {
+    object
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
