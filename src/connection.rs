@@ -20,7 +20,7 @@ use crate::telemetry::{self, DiscardReason};
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a goodbye to the server may take.
-pub(crate) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A connection that goes back to its [`Pool`] when it is dropped.
 ///
@@ -99,12 +99,12 @@ impl<DB: Engine> Drop for PoolConnection<DB> {
         };
         match object.state {
             State::Clean => give_back(object, &self.pool),
-            State::Unfit(reason) => discard(object, &self.pool, reason),
+            State::Unfit(reason) => discard(object, reason),
             State::Dirty => match Handle::try_current() {
                 Ok(runtime) => {
                     runtime.spawn(drain(object, self.pool.clone()));
                 }
-                Err(_) => discard(object, &self.pool, DiscardReason::Drain),
+                Err(_) => discard(object, DiscardReason::Drain),
             },
         }
     }
@@ -119,40 +119,39 @@ async fn drain<DB: Engine>(mut object: Object<Manager<DB>>, pool: Pool<DB>) {
         }
         Ok(Err(_)) => {
             pool.manager().suspect(&mut object);
-            discard(object, &pool, DiscardReason::Ping);
+            discard(object, DiscardReason::Ping);
         }
-        Err(_) => discard(object, &pool, DiscardReason::Drain),
+        Err(_) => discard(object, DiscardReason::Drain),
     }
 }
 
 fn give_back<DB: Engine>(mut object: Object<Manager<DB>>, pool: &Pool<DB>) {
-    if pool.is_closed() {
-        let connection = Object::take(object).connection;
-        if let Ok(runtime) = Handle::try_current() {
-            let pool = pool.clone();
-            runtime.spawn(async move {
-                // The server notices a lost socket too, so a goodbye that fails is no matter.
-                let _ = timeout(GOODBYE_TIMEOUT, connection.close()).await;
-                pool.left();
-            });
-        } else {
-            drop(connection);
-            pool.left();
-        }
+    if !pool.is_closed() {
+        object.idle_since = pool.manager().clock().now();
         return;
     }
-    object.idle_since = pool.manager().clock().now();
-    drop(object);
-    // `close` may have begun in between.
-    if pool.is_closed() {
-        pool.left();
+    let ManagedConnection {
+        connection,
+        presence,
+        ..
+    } = Object::take(object);
+    if let Ok(runtime) = Handle::try_current() {
+        runtime.spawn(async move {
+            say_goodbye(connection).await;
+            drop(presence);
+        });
     }
 }
 
-fn discard<DB: Engine>(object: Object<Manager<DB>>, pool: &Pool<DB>, reason: DiscardReason) {
+/// Tells the server that the connection ends.
+pub(crate) async fn say_goodbye<C: Connection>(connection: C) {
+    // It notices a lost socket too, so a goodbye that fails is no matter.
+    let _ = timeout(GOODBYE_TIMEOUT, connection.close()).await;
+}
+
+fn discard<DB: Engine>(object: Object<Manager<DB>>, reason: DiscardReason) {
     telemetry::discarded(reason, object.generation);
     drop(Object::take(object));
-    pool.left();
 }
 
 impl<DB: Engine> Deref for PoolConnection<DB> {

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use sqlx::Connection;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::clock::{Clock, Moment};
@@ -54,6 +56,8 @@ pub struct Manager<DB: Engine> {
     /// Raised when a connection turns out dead: idle ones from before are then dropped unpinged,
     /// so that their ping timeouts do not add up.
     epoch: AtomicU64,
+    /// Connections that are open, until their goodbye to the server has ended.
+    open: Arc<watch::Sender<usize>>,
 }
 
 /// How long a connection may be used and trusted.
@@ -88,11 +92,18 @@ impl<DB: Engine> Manager<DB> {
             connector,
             limits,
             epoch: AtomicU64::new(0),
+            open: Arc::default(),
         }
     }
 
     pub(crate) fn clock(&self) -> &Clock {
         self.connector.clock()
+    }
+
+    /// Waits until no connection is open.
+    pub(crate) async fn none_open(&self) {
+        // Cannot fail: `self` holds the sending half.
+        let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
     }
 
     /// The server was heard just now.
@@ -151,6 +162,7 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
             epoch,
             state: State::Clean,
             shell: None,
+            presence: Presence::new(&self.open),
         })
     }
 
@@ -193,6 +205,23 @@ pub struct ManagedConnection<DB: Engine> {
     epoch: u64,
     pub(crate) state: State,
     pub(crate) shell: Option<Shell<DB>>,
+    pub(crate) presence: Presence,
+}
+
+/// Counts a connection as open for as long as it lives.
+pub(crate) struct Presence(Arc<watch::Sender<usize>>);
+
+impl Presence {
+    fn new(open: &Arc<watch::Sender<usize>>) -> Self {
+        open.send_modify(|open| *open += 1);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.0.send_modify(|open| *open -= 1);
+    }
 }
 
 /// What is known of the conversation with the server.

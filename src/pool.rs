@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool::managed::{self, PoolError, QueueMode};
-use sqlx::{Connection, Database};
-use tokio::sync::Notify;
+use futures_util::future::{join, join_all};
+use sqlx::Database;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::connect_options::ConnectOptions;
-use crate::connection::{GOODBYE_TIMEOUT, PoolConnection};
+use crate::connection::{PoolConnection, say_goodbye};
 use crate::connector::Connector;
 use crate::engine::Engine;
 use crate::error::ConfigError;
-use crate::manager::{self, Manager};
+use crate::manager::{self, ManagedConnection, Manager};
 use crate::options::PoolOptions;
 use crate::telemetry;
 
@@ -31,8 +31,6 @@ pub struct Pool<DB: Engine>(Arc<Shared<DB>>);
 struct Shared<DB: Engine> {
     pool: managed::Pool<Manager<DB>>,
     options: PoolOptions<DB>,
-    /// Told whenever a connection leaves for good.
-    left: Notify,
 }
 
 impl<DB: Engine> Pool<DB> {
@@ -106,18 +104,17 @@ impl<DB: Engine> Pool<DB> {
     pub async fn close(&self) {
         let idle = self.0.pool.retain(|_, _| false).removed;
         self.0.pool.close();
-        let deadline = Instant::now() + CLOSE_TIMEOUT;
-        for connection in idle {
-            // The server notices a lost socket too, so a goodbye that fails is no matter.
-            let _ = timeout(GOODBYE_TIMEOUT, connection.connection.close()).await;
-        }
-        loop {
-            // Asked for before looking, so that none who leaves in between is missed.
-            let left = self.0.left.notified();
-            if self.0.pool.status().size == 0 || timeout_at(deadline, left).await.is_err() {
-                return;
-            }
-        }
+        let goodbyes = join_all(idle.into_iter().map(|managed| async move {
+            let ManagedConnection {
+                connection,
+                presence,
+                ..
+            } = managed;
+            say_goodbye(connection).await;
+            drop(presence);
+        }));
+        let gone = join(goodbyes, self.manager().none_open());
+        let _ = timeout(CLOSE_TIMEOUT, gone).await;
     }
 
     /// Whether [`close`](Self::close) was called.
@@ -146,11 +143,6 @@ impl<DB: Engine> Pool<DB> {
 
     pub(crate) fn manager(&self) -> &Manager<DB> {
         self.0.pool.manager()
-    }
-
-    /// A connection has left for good.
-    pub(crate) fn left(&self) {
-        self.0.left.notify_waiters();
     }
 }
 
@@ -238,7 +230,6 @@ impl<DB: Engine> PoolOptions<DB> {
             Ok(pool) => Ok(Pool(Arc::new(Shared {
                 pool,
                 options: self,
-                left: Notify::new(),
             }))),
             // deadpool's only reason is a timeout without a runtime, and no timeout is set.
             Err(error) => unreachable!("{error}"),
