@@ -1,6 +1,10 @@
 //! Everything that needs a server, on real servers behind the sandbox's gateways.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a panic is how a test reports"
+)]
 
 mod environment;
 mod heal;
