@@ -11,13 +11,17 @@ async fn main() -> ExitCode {
     match connect().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprint!("{error}");
+            // sqlx's errors repeat their source; what is behind that is worth telling.
+            let mut told = error.to_string();
             let mut cause = error.source();
             while let Some(error) = cause {
-                eprint!(": {error}");
+                let reason = error.to_string();
+                if !told.contains(&reason) {
+                    told = format!("{told}: {reason}");
+                }
                 cause = error.source();
             }
-            eprintln!();
+            eprintln!("{told}");
             ExitCode::FAILURE
         }
     }

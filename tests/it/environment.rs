@@ -1,6 +1,8 @@
 //! Settings from the environment, read by a program of a user's.
 
+use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use sqlx_rds_sandbox::Verdict;
 
@@ -8,11 +10,8 @@ use crate::plane::Plane;
 
 /// Runs `examples/from_env.rs` with only the given variables.
 async fn from_env(variables: Vec<(&'static str, String)>) -> Output {
-    let this = std::env::current_exe().unwrap();
-    let target = this.parent().unwrap().parent().unwrap();
-    let program = target.join("examples").join("from_env");
     tokio::task::spawn_blocking(move || {
-        Command::new(program)
+        Command::new(program())
             .env_clear()
             .envs(variables)
             .output()
@@ -20,6 +19,30 @@ async fn from_env(variables: Vec<(&'static str, String)>) -> Output {
     })
     .await
     .unwrap()
+}
+
+/// The example, built as this test is: the one that lies about may have other features.
+fn program() -> PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args([
+            "build",
+            "--quiet",
+            "--package",
+            "sqlx-rds",
+            "--example",
+            "from_env",
+        ]);
+        if cfg!(feature = "aws-config") {
+            cargo.args(["--features", "aws-config"]);
+        }
+        assert!(cargo.status().unwrap().success());
+        let test = std::env::current_exe().unwrap();
+        let profile = test.parent().unwrap().parent().unwrap();
+        profile.join("examples").join("from_env")
+    };
+    PROGRAM.get_or_init(build).clone()
 }
 
 fn aws(plane: &Plane<sqlx::Postgres>) -> Vec<(&'static str, String)> {
@@ -72,6 +95,31 @@ async fn libpqs_variables_name_the_server() {
     assert_eq!(forwarded, 1);
 }
 
+#[cfg(feature = "aws-config")]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_default_chain_reads_a_profile() {
+    let plane = Plane::<sqlx::Postgres>::shared().await;
+    let keys = plane.sandbox.aws();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("credentials");
+    let profile = format!(
+        "[orders]\naws_access_key_id = {}\naws_secret_access_key = {}\naws_session_token = {}\n",
+        keys.access_key_id,
+        keys.secret_access_key,
+        keys.session_token.as_deref().unwrap(),
+    );
+    std::fs::write(&file, profile).unwrap();
+    let variables = vec![
+        ("DATABASE_URL", plane.url()),
+        ("AWS_SHARED_CREDENTIALS_FILE", file.display().to_string()),
+        ("AWS_PROFILE", "orders".to_owned()),
+    ];
+    let output = from_env(variables).await;
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!((plane.accepted(), plane.refused()), (1, 0));
+}
+
+#[cfg(not(feature = "aws-config"))]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_missing_is_said() {
     let said = |output: Output| {

@@ -50,8 +50,7 @@ async fn a_kill_costs_only_the_work_in_flight<DB: TestEngine>() {
         let pool = pool.clone();
         tokio::spawn(async move { DB::execute(&pool, DB::SLEEP).await })
     };
-    let active = async { while DB::sessions(&plane).await < 1 {} };
-    active.await;
+    while DB::active_sessions(&plane).await == 0 {}
     plane.server().gateway().kill_connections();
     let error = working.await.unwrap().unwrap_err();
     assert_eq!(

@@ -2,18 +2,16 @@
 //! all tests share.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
-use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
 use sqlx::{Connection, Executor, MySql, Postgres, Row};
 use sqlx_rds::{Clock, ConnectOptions, Connector, Engine, Pool, PoolOptions};
 use sqlx_rds_sandbox::{AwsKeys, Sandbox, SandboxBuilder, Server, Verdict, backend};
-use tokio::sync::OnceCell;
 
 /// What the tests ask of an engine beyond the crate's own trait.
 pub(crate) trait TestEngine: Engine {
@@ -41,6 +39,8 @@ pub(crate) trait TestEngine: Engine {
     const LOCK_LEDGER: &'static str;
     /// Sessions of `app` in this database, asked of the server.
     fn sessions(plane: &Plane<Self>) -> impl Future<Output = i64> + Send;
+    /// Those of them that are running `SLEEP` or `NAP`.
+    fn active_sessions(plane: &Plane<Self>) -> impl Future<Output = i64> + Send;
     fn raw(
         pool: &Pool<Self>,
         sql: &'static str,
@@ -49,12 +49,10 @@ pub(crate) trait TestEngine: Engine {
         on: &mut Self::Connection,
         sql: &'static str,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
-    fn execute_in_steps<'a>(
-        pool: &'a Pool<Self>,
-        sql: &'static str,
-    ) -> BoxStream<'a, sqlx::Result<()>>;
     fn with_port(options: Options<Self>, port: u16) -> Options<Self>;
+    /// A statement that runs for a minute, and one that runs for a moment.
     const SLEEP: &'static str;
+    const NAP: &'static str;
 }
 
 type Options<DB> = <<DB as sqlx::Database>::Connection as Connection>::Options;
@@ -269,44 +267,6 @@ pub(crate) fn is_near(a: SystemTime, b: SystemTime) -> bool {
         < Duration::from_secs(60)
 }
 
-/// A server for the life of the test program, on a runtime that outlives every test's.
-struct SharedServer<T> {
-    runtime: OnceLock<tokio::runtime::Runtime>,
-    server: OnceCell<Arc<T>>,
-}
-
-impl<T: Send + Sync + 'static> SharedServer<T> {
-    const fn new() -> Self {
-        Self {
-            runtime: OnceLock::new(),
-            server: OnceCell::const_new(),
-        }
-    }
-
-    async fn get<F>(&'static self, start: fn() -> F) -> Arc<T>
-    where
-        F: Future<Output = Result<T, sqlx_rds_sandbox::Error>> + Send + 'static,
-    {
-        let runtime = self.runtime.get_or_init(|| {
-            tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(1)
-                .enable_all()
-                .build()
-                .unwrap()
-        });
-        let server = self.server.get_or_init(|| async {
-            Arc::new(
-                runtime
-                    .spawn(start())
-                    .await
-                    .unwrap()
-                    .expect("a server for the tests"),
-            )
-        });
-        Arc::clone(server.await)
-    }
-}
-
 /// A number in the first column: small ones are of a smaller type in PostgreSQL.
 fn whole_number<R: Row>(row: &R) -> Result<i64, sqlx::Error>
 where
@@ -319,9 +279,10 @@ where
 }
 
 macro_rules! engine {
-    ($db:ty, $shared:expr, $on:ident, $own:ident, $refusal:expr, $sleep:expr, $lock:expr, $all:expr) => {
+    ($db:ty, $backend:ty, $on:ident, $own:ident, $refusal:expr, $sleep:expr, $nap:expr, $lock:expr, $all:expr, $active:expr) => {
         impl TestEngine for $db {
             const SLEEP: &'static str = $sleep;
+            const NAP: &'static str = $nap;
             const LOCK_LEDGER: &'static str = $lock;
 
             fn is_refusal(error: &sqlx::Error) -> bool {
@@ -330,7 +291,7 @@ macro_rules! engine {
             }
 
             async fn on_shared(builder: SandboxBuilder) -> SandboxBuilder {
-                builder.$on($shared.await)
+                builder.$on(<$backend>::shared().await.expect("a server for the tests"))
             }
 
             fn on_own(builder: SandboxBuilder) -> SandboxBuilder {
@@ -374,15 +335,16 @@ macro_rules! engine {
                 sqlx::raw_sql(sql).execute(on).await.map(|_| ())
             }
 
-            fn execute_in_steps<'a>(
-                pool: &'a Pool<$db>,
-                sql: &'static str,
-            ) -> BoxStream<'a, sqlx::Result<()>> {
-                pool.execute_many(sqlx::query(sql)).map_ok(|_| ()).boxed()
-            }
-
             fn with_port(options: Options<$db>, port: u16) -> Options<$db> {
                 options.port(port)
+            }
+
+            async fn active_sessions(plane: &Plane<$db>) -> i64 {
+                let condition: &str = $active;
+                let sql: fn(&str) -> String = $all;
+                plane
+                    .ask(format!("{} AND {condition}", sql(&plane.database)))
+                    .await
             }
 
             async fn sessions(plane: &Plane<$db>) -> i64 {
@@ -395,10 +357,7 @@ macro_rules! engine {
 
 engine!(
     Postgres,
-    {
-        static SHARED: SharedServer<backend::Postgres> = SharedServer::new();
-        SHARED.get(backend::Postgres::start)
-    },
+    backend::Postgres,
     postgres_on,
     postgres,
     |error| error.as_database_error().is_some_and(|e| {
@@ -406,18 +365,17 @@ engine!(
             && e.message() == "PAM authentication failed for user \"app\""
     }),
     "SELECT pg_sleep(60)",
+    "SELECT pg_sleep(0.3)",
     "BEGIN; LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE NOWAIT; COMMIT",
     |database| format!(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND usename = 'app'"
-    )
+    ),
+    "state = 'active' AND query LIKE 'SELECT pg_sleep%'"
 );
 
 engine!(
     MySql,
-    {
-        static SHARED: SharedServer<backend::MariaDb> = SharedServer::new();
-        SHARED.get(backend::MariaDb::start)
-    },
+    backend::MariaDb,
     mysql_on,
     mysql,
     |error| match error.as_database_error() {
@@ -425,11 +383,13 @@ engine!(
         None => false,
     },
     "SELECT SLEEP(60)",
+    "SELECT SLEEP(0.3)",
     "LOCK TABLE ledger WRITE NOWAIT; UNLOCK TABLES",
     |database| format!(
         "SELECT COUNT(*) FROM information_schema.processlist \
          WHERE db = '{database}' AND user = 'app'"
-    )
+    ),
+    "info LIKE 'SELECT SLEEP%'"
 );
 
 /// Runs each named test on PostgreSQL and on MariaDB.
