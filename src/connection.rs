@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use deadpool::managed::Object;
+use deadpool::managed::{self, Object};
 use futures_core::future::BoxFuture;
 use sqlx::{Acquire, Connection, Transaction};
 use tokio::runtime::Handle;
@@ -13,7 +13,6 @@ use tokio::time::timeout;
 use crate::classify::{ErrorKind, Recovery};
 use crate::engine::Engine;
 use crate::manager::{ManagedConnection, Manager, State};
-use crate::pool::Pool;
 use crate::telemetry::{self, DiscardReason};
 
 /// How long what a dropped query or transaction left on a connection may take to clear.
@@ -22,7 +21,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a goodbye to the server may take.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A connection that goes back to its [`Pool`] when it is dropped.
+/// A connection that goes back to its [`Pool`](crate::Pool) when it is dropped.
 ///
 /// It derefs to sqlx's connection. Dropping it never blocks and never panics: where something may
 /// be left on the wire, a task clears that while the connection stays counted, so that a dropped
@@ -30,11 +29,11 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct PoolConnection<DB: Engine> {
     /// Empty only while it is dropped or taken apart.
     object: Option<Object<Manager<DB>>>,
-    pool: Pool<DB>,
+    pool: managed::Pool<Manager<DB>>,
 }
 
 impl<DB: Engine> PoolConnection<DB> {
-    pub(crate) fn new(object: Object<Manager<DB>>, pool: Pool<DB>) -> Self {
+    pub(crate) fn new(object: Object<Manager<DB>>, pool: managed::Pool<Manager<DB>>) -> Self {
         Self {
             object: Some(object),
             pool,
@@ -111,7 +110,7 @@ impl<DB: Engine> Drop for PoolConnection<DB> {
 }
 
 /// Reads what is left on the wire and sends what waits to be sent, such as a rollback.
-async fn drain<DB: Engine>(mut object: Object<Manager<DB>>, pool: Pool<DB>) {
+async fn drain<DB: Engine>(mut object: Object<Manager<DB>>, pool: managed::Pool<Manager<DB>>) {
     match timeout(DRAIN_TIMEOUT, object.connection.ping()).await {
         Ok(Ok(())) => {
             pool.manager().proven(&mut object);
@@ -125,7 +124,7 @@ async fn drain<DB: Engine>(mut object: Object<Manager<DB>>, pool: Pool<DB>) {
     }
 }
 
-fn give_back<DB: Engine>(mut object: Object<Manager<DB>>, pool: &Pool<DB>) {
+fn give_back<DB: Engine>(mut object: Object<Manager<DB>>, pool: &managed::Pool<Manager<DB>>) {
     if !pool.is_closed() {
         object.idle_since = pool.manager().clock().now();
         return;

@@ -19,6 +19,7 @@ mod password;
 mod pool;
 mod random;
 mod retry;
+mod shell;
 #[cfg(feature = "iam")]
 mod sign;
 mod telemetry;

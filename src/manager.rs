@@ -14,8 +14,8 @@ use tokio::time::{Instant, timeout};
 use crate::clock::{Clock, Moment};
 use crate::connector::Connector;
 use crate::engine::Engine;
+use crate::shell::Shell;
 use crate::telemetry::{self, DiscardReason};
-use crate::transaction::Shell;
 
 tokio::task_local! {
     /// By when the `get` that is running must have its connection: deadpool's `create` takes no

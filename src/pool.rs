@@ -76,7 +76,7 @@ impl<DB: Engine> Pool<DB> {
             let deadline = started + pool.0.options.acquire_timeout;
             let got = timeout_at(deadline, manager::by(deadline, pool.0.pool.get())).await;
             match got {
-                Ok(Ok(object)) => Ok(PoolConnection::new(object, pool)),
+                Ok(Ok(object)) => Ok(PoolConnection::new(object, pool.0.pool.clone())),
                 Ok(Err(PoolError::Backend(error))) => Err(error),
                 Ok(Err(PoolError::Closed)) => Err(sqlx::Error::PoolClosed),
                 Ok(Err(_)) | Err(_) => {

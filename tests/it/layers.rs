@@ -21,15 +21,13 @@ const LAYERS: &[&[&str]] = &[
     &["engine", "url", "connect_options", "connector"],
     &["manager"],
     &["options"],
-    &["pool", "connection", "transaction", "executor"],
+    &["connection", "shell", "pool", "executor", "transaction"],
 ];
 
 /// Uses that go up, each with its reason.
 const EXCEPTIONS: &[(&str, &str)] = &[
     // A pooled connection carries its shell with it.
-    ("manager", "transaction"),
-    // The pool hands out connections, which know their way back.
-    ("pool", "connection"),
+    ("manager", "shell"),
 ];
 
 const MAX_LINES: usize = 400;

@@ -1,0 +1,175 @@
+//! Real `sqlx::Transaction`s on connections that sqlx's own pool does not hold.
+//!
+//! An owned [`sqlx::Transaction`] is made only from sqlx's own `PoolConnection`. So every pooled
+//! connection that begins one gets a shell: a private sqlx pool of one connection, which leads to a
+//! socket of ours that answers nothing but pings. For the transaction's life the shell's connection
+//! and the real one change places; when sqlx takes "its" connection back, they change again.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::join;
+use sqlx::{Connection, Error, SqlStr, Transaction};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::classify::{ErrorKind, Recovery};
+use crate::connection::PoolConnection;
+use crate::engine::Engine;
+use crate::manager::State;
+use crate::random;
+use crate::telemetry::DiscardReason;
+
+/// Begins a transaction on a pooled connection, which comes back to its pool when that ends.
+pub(crate) async fn begin<DB: Engine>(
+    mut connection: PoolConnection<DB>,
+    statement: Option<SqlStr>,
+) -> Result<Transaction<'static, DB>, Error> {
+    let (shell, mut lent) = match connection.managed().shell.take() {
+        Some(shell) => {
+            let lent = shell.pool.acquire().await?;
+            (shell, lent)
+        }
+        None => Shell::open().await?,
+    };
+    let begun = Arc::new(AtomicBool::new(false));
+    std::mem::swap(&mut *lent, &mut connection.managed().connection);
+    let berth = Arc::clone(&shell.berth);
+    connection.managed().shell = Some(shell);
+    berth.put(Berthed {
+        connection,
+        begun: Arc::clone(&begun),
+    });
+
+    // Until this has come back well, it is unknown whether a transaction is open.
+    let transaction = Transaction::begin(lent, statement).await;
+    if let Err(error) = &transaction
+        && ErrorKind::of(error).recovery() == Recovery::Reconnect
+    {
+        berth.suspect();
+    }
+    begun.store(transaction.is_ok(), Ordering::Release);
+    transaction
+}
+
+/// A private sqlx pool of one connection that leads nowhere.
+pub(crate) struct Shell<DB: Engine> {
+    pool: sqlx::Pool<DB>,
+    berth: Arc<Berth<DB>>,
+}
+
+/// Where a pooled connection waits while its sqlx connection is inside a transaction.
+struct Berth<DB: Engine>(Mutex<Option<Berthed<DB>>>);
+
+struct Berthed<DB: Engine> {
+    connection: PoolConnection<DB>,
+    begun: Arc<AtomicBool>,
+}
+
+impl<DB: Engine> Shell<DB> {
+    /// Opens the socket, connects sqlx to it and keeps both ends; nothing runs behind it.
+    async fn open() -> Result<(Self, sqlx::pool::PoolConnection<DB>), Error> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let port = listener.local_addr()?.port();
+        let berth = Arc::new(Berth(Mutex::new(None)));
+        let far_end: Arc<Mutex<Option<TcpStream>>> = Arc::default();
+        // A stranger on this machine could dial the port first; it cannot know this name. Nothing
+        // but pings ever travels here all the same.
+        let name = format!("shell-{:016x}", random::bits());
+
+        let pool = sqlx::pool::PoolOptions::<DB>::new()
+            .max_connections(1)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .test_before_acquire(false)
+            .after_release({
+                let berth = Arc::clone(&berth);
+                let far_end = Arc::clone(&far_end);
+                move |connection, _| {
+                    berth.take_back(connection);
+                    let answered = answer_next_ping::<DB>(&far_end);
+                    Box::pin(std::future::ready(
+                        answered.map(|()| true).map_err(Error::Io),
+                    ))
+                }
+            })
+            .connect_lazy_with(DB::shell_options(port, &name));
+
+        let (near_end, accepted) = join(pool.acquire(), accept::<DB>(listener, &name)).await;
+        *far_end.lock().unwrap_or_else(PoisonError::into_inner) = Some(accepted?);
+        Ok((Self { pool, berth }, near_end?))
+    }
+}
+
+impl<DB: Engine> Berth<DB> {
+    fn put(&self, berthed: Berthed<DB>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(berthed);
+    }
+
+    /// Changes the real connection back for the shell's, and gives it back to the pool.
+    fn take_back(&self, lent: &mut DB::Connection) {
+        let berthed = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Berthed {
+            mut connection,
+            begun,
+        }) = berthed
+        else {
+            return;
+        };
+        let managed = connection.managed();
+        std::mem::swap(lent, &mut managed.connection);
+        managed.state = match managed.state {
+            state @ State::Unfit(_) => state,
+            _ if !begun.load(Ordering::Acquire) => State::Unfit(DiscardReason::Unclean),
+            // What sqlx left to be sent is the rollback of a transaction that was dropped.
+            _ if managed.connection.should_flush() => State::Dirty,
+            _ => State::Clean,
+        };
+    }
+
+    fn suspect(&self) {
+        let mut berthed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Berthed { connection, .. }) = berthed.as_mut() {
+            connection.suspect();
+        }
+    }
+}
+
+/// Lets sqlx in through its handshake and keeps our end of the socket.
+async fn accept<DB: Engine>(listener: TcpListener, name: &str) -> io::Result<TcpStream> {
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let [greeting, welcome] = DB::shell_handshake();
+    loop {
+        let (mut socket, _) = listener.accept().await?;
+        socket.write_all(&greeting).await?;
+        let mut said = Vec::new();
+        while !contains(&said, name.as_bytes()) && said.len() < 4_096 {
+            if socket.read_buf(&mut said).await? == 0 {
+                break;
+            }
+        }
+        if contains(&said, name.as_bytes()) {
+            socket.write_all(&welcome).await?;
+            return socket.into_std();
+        }
+    }
+}
+
+/// sqlx pings the connection that it takes back: the answer is laid ready for it.
+fn answer_next_ping<DB: Engine>(far_end: &Mutex<Option<TcpStream>>) -> io::Result<()> {
+    let mut far_end = far_end.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(socket) = far_end.as_mut() else {
+        return Ok(());
+    };
+    let mut earlier_pings = [0; 64];
+    while matches!(socket.read(&mut earlier_pings), Ok(read) if read > 0) {}
+    socket.write_all(&DB::shell_pong())
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack
+        .windows(needle.len())
+        .any(|window| window == needle)
+}
