@@ -2,6 +2,8 @@
 
 use std::io;
 
+use sqlx::error::DatabaseError;
+
 use crate::error::{ConfigError, LoginError};
 
 /// What happened.
@@ -36,6 +38,8 @@ pub enum ErrorKind {
     PoolTimedOut,
     /// The pool is closed.
     PoolClosed,
+    /// Client and server do not understand each other.
+    Protocol,
     /// The statement failed, or its result could not be read.
     Statement,
 }
@@ -113,6 +117,7 @@ impl ErrorKind {
             | Self::Configuration
             | Self::PoolTimedOut
             | Self::PoolClosed
+            | Self::Protocol
             | Self::Statement => Recovery::Fail,
         }
     }
@@ -134,9 +139,12 @@ fn of_io(error: &io::Error) -> ErrorKind {
         | io::ErrorKind::BrokenPipe
         | io::ErrorKind::NotConnected
         | io::ErrorKind::UnexpectedEof => ErrorKind::Disconnected,
-        io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput => ErrorKind::Configuration,
-        // Refused, unreachable, timed out, a socket file that is gone, a name that does not
-        // resolve (which std reports without a kind of its own).
+        // A client certificate or a socket file that is not there or not ours to read.
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput => {
+            ErrorKind::Configuration
+        }
+        // Refused, unreachable, timed out, a name that does not resolve (which std reports
+        // without a kind of its own).
         _ => ErrorKind::Unavailable,
     }
 }
@@ -148,27 +156,47 @@ fn of_protocol(message: &str) -> ErrorKind {
     {
         ErrorKind::Rejected
     } else {
-        // The driver lost its place in the conversation: only a new connection helps.
-        ErrorKind::Disconnected
+        ErrorKind::Protocol
     }
 }
 
-fn of_database(error: &dyn sqlx::error::DatabaseError) -> ErrorKind {
-    #[cfg(feature = "mysql")]
-    if let Some(error) = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
-        return of_mysql(error.number(), error.message());
-    }
-    #[cfg(feature = "postgres")]
-    if let Some(error) = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
-        return of_postgres(error.code(), error.routine(), error.message());
-    }
-    of_proxy(error.message()).unwrap_or(ErrorKind::Statement)
+fn of_database(error: &dyn DatabaseError) -> ErrorKind {
+    mysql_kind(error)
+        .or_else(|| postgres_kind(error))
+        .unwrap_or(ErrorKind::Statement)
+}
+
+#[cfg(feature = "mysql")]
+fn mysql_kind(error: &dyn DatabaseError) -> Option<ErrorKind> {
+    let error = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?;
+    Some(of_mysql(error.number(), error.message()))
+}
+
+#[cfg(not(feature = "mysql"))]
+fn mysql_kind(_: &dyn DatabaseError) -> Option<ErrorKind> {
+    None
+}
+
+#[cfg(feature = "postgres")]
+fn postgres_kind(error: &dyn DatabaseError) -> Option<ErrorKind> {
+    let error = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?;
+    Some(of_postgres(error.code(), error.routine(), error.message()))
+}
+
+#[cfg(not(feature = "postgres"))]
+fn postgres_kind(_: &dyn DatabaseError) -> Option<ErrorKind> {
+    None
 }
 
 /// PostgreSQL, Aurora PostgreSQL and Aurora DSQL, by SQLSTATE.
 #[cfg(any(feature = "postgres", test))]
 fn of_postgres(code: &str, routine: Option<&str>, message: &str) -> ErrorKind {
-    if let Some(kind) = of_proxy(message) {
+    // A statement of the user's own may raise any text: only the codes of logins and connections
+    // are read further.
+    let of_a_login = ["08", "28", "53", "XX"]
+        .iter()
+        .any(|class| code.starts_with(class));
+    if of_a_login && let Some(kind) = of_proxy(message) {
         return kind;
     }
     match code {
@@ -184,6 +212,7 @@ fn of_postgres(code: &str, routine: Option<&str>, message: &str) -> ErrorKind {
         "57P03" => ErrorKind::Unavailable,
         "25006" => ErrorKind::ReadOnly,
         "40001" | "40P01" | "OC000" | "OC001" => ErrorKind::Conflict,
+        "08P01" => ErrorKind::Protocol,
         _ if code.starts_with("08") => ErrorKind::Disconnected,
         _ => ErrorKind::Statement,
     }
@@ -192,7 +221,8 @@ fn of_postgres(code: &str, routine: Option<&str>, message: &str) -> ErrorKind {
 /// MySQL and MariaDB, by error number: their SQLSTATEs lump too much together (1040 is `08004`).
 #[cfg(any(feature = "mysql", test))]
 fn of_mysql(number: u16, message: &str) -> ErrorKind {
-    if let Some(kind) = of_proxy(message) {
+    let of_a_login = matches!(number, 1040 | 1045 | 1105 | 3159 | 9501);
+    if of_a_login && let Some(kind) = of_proxy(message) {
         return kind;
     }
     match number {
@@ -214,6 +244,7 @@ fn of_mysql(number: u16, message: &str) -> ErrorKind {
 ///
 /// Source: Amazon RDS user guide, "Troubleshooting RDS Proxy"; Aurora DSQL user guide,
 /// "Troubleshooting".
+#[cfg(any(feature = "postgres", feature = "mysql", test))]
 fn of_proxy(message: &str) -> Option<ErrorKind> {
     const TEXTS: &[(&str, ErrorKind)] = &[
         ("too many competing requests", ErrorKind::Throttled),
@@ -333,6 +364,24 @@ mod tests {
                 ErrorKind::Statement,
             ),
             ("23505", None, "duplicate key", ErrorKind::Statement),
+            (
+                "08P01",
+                None,
+                "unsupported startup parameter: options",
+                ErrorKind::Protocol,
+            ),
+            (
+                "P0001",
+                None,
+                "API rate limit exceeded",
+                ErrorKind::Statement,
+            ),
+            (
+                "P0001",
+                None,
+                "IAM authentication failed",
+                ErrorKind::Statement,
+            ),
         ] {
             assert_eq!(
                 of_postgres(code, routine, message),
@@ -371,6 +420,7 @@ mod tests {
             (1053, "Server shutdown in progress", ErrorKind::Disconnected),
             (1213, "Deadlock found", ErrorKind::Conflict),
             (1044, "Access denied to database", ErrorKind::Statement),
+            (1644, "API rate limit exceeded", ErrorKind::Statement),
         ] {
             assert_eq!(of_mysql(number, message), expected, "{number} {message}");
         }

@@ -44,8 +44,9 @@ const MARGIN: Duration = Duration::from_secs(60);
 /// ```
 ///
 /// Which login is used: a source given by [`login_provider`](Self::login_provider); else IAM or the
-/// password as `auth` or [`iam`](Self::iam) says; else IAM when the host is an RDS name and no
-/// password is given (in the URL or as `PGPASSWORD`); else the password, or none, as in sqlx.
+/// password as `auth` or [`iam`](Self::iam) says; else IAM when the host is an RDS name or a
+/// [`sign_host`](Self::sign_host) is given, and no password is (in the URL or as `PGPASSWORD`); else
+/// the password, or none, as in sqlx. Region, lifetime and AWS credentials matter to IAM only.
 pub struct ConnectOptions<DB: Engine> {
     pub(crate) options: OptionsOf<DB>,
     pub(crate) auth: Option<Auth>,
@@ -64,14 +65,16 @@ pub struct ConnectOptions<DB: Engine> {
     has_tls_mode: bool,
     #[cfg_attr(
         not(feature = "iam"),
-        expect(dead_code, reason = "it holds nothing then")
+        allow(dead_code, reason = "it holds nothing then")
     )]
     credentials: iam::Credentials,
 }
 
 impl<DB: Engine> ConnectOptions<DB> {
-    /// Reads `DATABASE_URL`, or, for PostgreSQL where that is not set, `PGHOST`, `PGPORT`,
-    /// `PGUSER`, `PGDATABASE`, `PGPASSWORD`, `PGSSLMODE` and `PGSSLROOTCERT`.
+    /// Reads `DATABASE_URL`, or, for PostgreSQL where that is not set, libpq's variables: `PGHOST`,
+    /// `PGPORT`, `PGUSER`, `PGDATABASE`, `PGPASSWORD` (or a password file), `PGSSLMODE` and
+    /// `PGSSLROOTCERT`. Beside those, `SQLX_RDS_AUTH`, `SQLX_RDS_REGION` and `SQLX_RDS_SIGN_HOST`
+    /// stand for the URL's parameters `auth`, `region` and `sign-host`.
     ///
     /// # Errors
     ///
@@ -87,6 +90,15 @@ impl<DB: Engine> ConnectOptions<DB> {
                 this.has_tls_mode = is_set("PGSSLMODE");
                 this.roots = std::env::var_os("PGSSLROOTCERT")
                     .map(|path| RootCertificates::Path(path.into()));
+                let given = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+                this.auth = given("SQLX_RDS_AUTH").map(url::parse_auth).transpose()?;
+                this.region = given("SQLX_RDS_REGION");
+                this.sign_at(
+                    given("SQLX_RDS_SIGN_HOST")
+                        .as_deref()
+                        .map(url::parse_sign_host)
+                        .transpose()?,
+                );
                 Ok(this)
             }
             _ => Err(ConfigError::Conflict(
@@ -112,14 +124,29 @@ impl<DB: Engine> ConnectOptions<DB> {
             has_password_in_url: false,
             has_username: true,
             has_tls_mode: false,
-            credentials: iam::Credentials::default(),
+            credentials: iam::Credentials::none(),
+        }
+    }
+
+    fn sign_at(&mut self, given: Option<(String, Option<u16>)>) {
+        if let Some((host, port)) = given {
+            self.sign_host = Some(host);
+            self.sign_port = port;
         }
     }
 
     /// Changes sqlx's own options, as in `.map(|options| options.application_name("api"))`.
     #[must_use]
     pub fn map(mut self, change: impl FnOnce(OptionsOf<DB>) -> OptionsOf<DB>) -> Self {
+        let before = self.options.clone();
         self.options = change(self.options);
+        // What was remembered of a URL is forgotten where it was changed.
+        self.has_username |= DB::username(&before) != DB::username(&self.options);
+        self.has_tls_mode |= DB::tls_mode(&before) != DB::tls_mode(&self.options);
+        let has = has_password::<DB>(&self.options);
+        if has != has_password::<DB>(&before) {
+            self.has_password = has;
+        }
         self
     }
 
@@ -227,15 +254,27 @@ impl<DB: Engine> ConnectOptions<DB> {
     /// The source of logins, or nothing where sqlx's own options hold all there is.
     fn provider(&self, endpoint: &Endpoint) -> Result<Option<SharedLoginProvider>, ConfigError> {
         if let Some(provider) = &self.provider {
+            if self.has_password_in_url {
+                return Err(ConfigError::Conflict(
+                    "a source of logins is given, and the URL has a password; leave one of them out",
+                ));
+            }
             return Ok(Some(provider.clone()));
         }
+        let signs = self.sign_host.is_some() || self.sign_port.is_some();
         let iam = match self.auth {
             Some(auth) => auth == Auth::Iam,
-            None => endpoint.is_rds() && !self.password_is_given()?,
+            None => (endpoint.is_rds() || signs) && !self.password_is_given()?,
         };
         if iam && self.has_password_in_url {
             return Err(ConfigError::Conflict(
                 "IAM is asked for and the URL has a password; leave one of them out",
+            ));
+        }
+        if !iam && signs && self.auth.is_none() {
+            return Err(ConfigError::Conflict(
+                "a host to sign tokens for is given, and a password to log in with; leave one of \
+                 them out",
             ));
         }
         if iam {
@@ -293,10 +332,7 @@ impl<DB: Engine> FromStr for ConnectOptions<DB> {
         this.has_password_in_url = url.has_password;
         this.auth = url.auth;
         this.region = url.region;
-        if let Some((host, port)) = url.sign_host {
-            this.sign_host = Some(host);
-            this.sign_port = port;
-        }
+        this.sign_at(url.sign_host);
         this.roots = url.roots;
         this.has_username = url.has_username || is_set(DB::USERNAME_VARIABLE);
         this.has_tls_mode = url.has_tls_mode;

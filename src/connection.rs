@@ -10,22 +10,22 @@ use sqlx::{Acquire, Connection, Transaction};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use crate::classify::{ErrorKind, Recovery};
+use crate::classify::ErrorKind;
 use crate::engine::Engine;
+use crate::epoch::{Doubt, Epoch};
 use crate::manager::{ManagedConnection, Manager, State};
 use crate::telemetry::{self, DiscardReason};
 
 /// How long what a dropped query or transaction left on a connection may take to clear.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a goodbye to the server may take.
-const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
-
 /// A connection that goes back to its [`Pool`](crate::Pool) when it is dropped.
 ///
-/// It derefs to sqlx's connection. Dropping it never blocks and never panics: where something may
-/// be left on the wire, a task clears that while the connection stays counted, so that a dropped
-/// transaction's locks never wait for the next user; outside a runtime the connection is closed.
+/// It derefs to sqlx's connection. Dropping it never blocks and never panics. Whoever had the sqlx
+/// connection in hand may have left answers unread or a transaction open, so a task clears that
+/// with one round trip, while the connection stays counted; a dropped transaction's locks never
+/// wait for the next user. What cannot be proven clean is closed, as is everything outside a
+/// runtime.
 pub struct PoolConnection<DB: Engine> {
     /// Empty only while it is dropped or taken apart.
     object: Option<Object<Manager<DB>>>,
@@ -57,37 +57,69 @@ impl<DB: Engine> PoolConnection<DB> {
     #[must_use]
     pub fn detach(mut self) -> DB::Connection {
         match self.object.take() {
-            Some(object) => Object::take(object).connection,
-            None => unreachable!("only `drop` and `detach` take the object, and both end it"),
+            Some(object) => Object::take(object).into_connection(),
+            None => unreachable!("{TAKEN}"),
         }
     }
 
     pub(crate) fn managed(&mut self) -> &mut ManagedConnection<DB> {
         match &mut self.object {
             Some(object) => object,
-            None => unreachable!("only `drop` and `detach` take the object, and both end it"),
+            None => unreachable!("{TAKEN}"),
         }
     }
 
-    /// The connection is dead.
-    pub(crate) fn suspect(&mut self) {
-        let pool = self.pool.clone();
-        pool.manager().suspect(self.managed());
+    pub(crate) fn manager(&self) -> &Manager<DB> {
+        self.pool.manager()
     }
 
-    /// Judges the connection by how its work ended; `raw` work may leave a transaction open.
-    pub(crate) fn settle<T>(&mut self, result: &Result<T, sqlx::Error>, raw: bool) {
-        let pool = self.pool.clone();
-        let connection = self.managed();
+    /// What to raise if the connection turns out dead while somebody else holds it.
+    pub(crate) fn suspicion(&mut self) -> Suspicion<DB> {
+        Suspicion {
+            epoch: self.managed().epoch,
+            pool: self.pool.clone(),
+        }
+    }
+
+    /// Judges the connection by how its work ended and by what the work may have left open.
+    pub(crate) fn settle<T>(&mut self, result: &Result<T, sqlx::Error>, leaves: Leaves) {
+        let Some(connection) = self.object.as_deref_mut() else {
+            return;
+        };
+        let manager = self.pool.manager();
         match result {
-            Ok(_) => pool.manager().proven(connection),
-            Err(error) if ErrorKind::of(error).recovery() == Recovery::Reconnect => {
-                pool.manager().suspect(connection);
-            }
-            Err(_) if raw => connection.state = State::Unfit(DiscardReason::Unclean),
-            // The answer may not have been read to its end.
-            Err(_) => connection.state = State::Dirty,
+            Ok(_) if leaves == Leaves::Nothing => manager.proven(connection),
+            Ok(_) => connection.state = State::Dirty,
+            Err(error) => match ErrorKind::of(error) {
+                ErrorKind::Disconnected => manager.doubt(connection, Doubt::Life),
+                ErrorKind::ReadOnly => manager.doubt(connection, Doubt::Writer),
+                // The answer may not have been read to its end.
+                _ => connection.state = State::Dirty,
+            },
         }
+    }
+}
+
+/// What work may leave on a connection, beside answers that were not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leaves {
+    /// Nothing.
+    Nothing,
+    /// An open transaction.
+    Transaction,
+}
+
+const TAKEN: &str = "only `drop` and `detach` take the object, and both end its holder";
+
+/// Remembers what a connection's death would say about others.
+pub(crate) struct Suspicion<DB: Engine> {
+    epoch: Epoch,
+    pool: managed::Pool<Manager<DB>>,
+}
+
+impl<DB: Engine> Suspicion<DB> {
+    pub(crate) fn raise(self) {
+        self.pool.manager().end_epoch(self.epoch);
     }
 }
 
@@ -103,49 +135,48 @@ impl<DB: Engine> Drop for PoolConnection<DB> {
                 Ok(runtime) => {
                     runtime.spawn(drain(object, self.pool.clone()));
                 }
-                Err(_) => discard(object, DiscardReason::Drain),
+                Err(_) => discard(object, DiscardReason::Unclean),
             },
         }
     }
 }
 
-/// Reads what is left on the wire and sends what waits to be sent, such as a rollback.
+/// Reads what is left on the wire, sends what waits to be sent, and ends what is open.
 async fn drain<DB: Engine>(mut object: Object<Manager<DB>>, pool: managed::Pool<Manager<DB>>) {
-    match timeout(DRAIN_TIMEOUT, object.connection.ping()).await {
+    let cleansed = timeout(DRAIN_TIMEOUT, DB::cleanse(&mut object.connection)).await;
+    match cleansed {
+        // sqlx would take the next transaction for one inside this.
+        Ok(Ok(())) if object.connection.is_in_transaction() => {
+            discard(object, DiscardReason::Unclean);
+        }
         Ok(Ok(())) => {
             pool.manager().proven(&mut object);
             give_back(object, &pool);
         }
-        Ok(Err(_)) => {
-            pool.manager().suspect(&mut object);
-            discard(object, DiscardReason::Ping);
+        Ok(Err(error)) if ErrorKind::of(&error) == ErrorKind::Disconnected => {
+            pool.manager().doubt(&mut object, Doubt::Life);
+            discard(object, DiscardReason::Lost);
         }
+        Ok(Err(_)) => discard(object, DiscardReason::Unclean),
         Err(_) => discard(object, DiscardReason::Drain),
     }
 }
 
 fn give_back<DB: Engine>(mut object: Object<Manager<DB>>, pool: &managed::Pool<Manager<DB>>) {
-    if !pool.is_closed() {
-        object.idle_since = pool.manager().clock().now();
-        return;
+    if pool.is_closed() {
+        return Object::take(object).say_goodbye();
     }
-    let ManagedConnection {
-        connection,
-        presence,
-        ..
-    } = Object::take(object);
-    if let Ok(runtime) = Handle::try_current() {
-        runtime.spawn(async move {
-            say_goodbye(connection).await;
-            drop(presence);
-        });
+    let manager = pool.manager();
+    let now = manager.clock().now();
+    object.idle_since = now;
+    drop(object);
+    if manager.sweep_is_due(now) {
+        let swept = pool.retain(|connection, _| manager.is_fit(connection, now));
+        for connection in swept.removed {
+            telemetry::discarded(DiscardReason::Idle, connection.generation);
+            connection.say_goodbye();
+        }
     }
-}
-
-/// Tells the server that the connection ends.
-pub(crate) async fn say_goodbye<C: Connection>(connection: C) {
-    // It notices a lost socket too, so a goodbye that fails is no matter.
-    let _ = timeout(GOODBYE_TIMEOUT, connection.close()).await;
 }
 
 fn discard<DB: Engine>(object: Object<Manager<DB>>, reason: DiscardReason) {
@@ -159,7 +190,7 @@ impl<DB: Engine> Deref for PoolConnection<DB> {
     fn deref(&self) -> &DB::Connection {
         match &self.object {
             Some(object) => &object.connection,
-            None => unreachable!("only `drop` and `detach` take the object, and both end it"),
+            None => unreachable!("{TAKEN}"),
         }
     }
 }

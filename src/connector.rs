@@ -147,7 +147,10 @@ impl<DB: Engine> Connector<DB> {
             return Err(error);
         }
         telemetry::refused(login.facts(clock.now().wall()), &error);
-        let fresh = logins.replace(&login).await?;
+        // Why there is no other login is in the log; what the caller can act on is the refusal.
+        let Ok(fresh) = logins.replace(&login).await else {
+            return Err(error);
+        };
         Ok((self.open(&fresh).await?, Some(fresh)))
     }
 
@@ -195,10 +198,14 @@ impl<DB: Engine> Connector<DB> {
 
 /// Whether waiting can help while there is no connection yet.
 fn is_passing(error: &sqlx::Error) -> bool {
-    matches!(
-        ErrorKind::of(error).recovery(),
-        Recovery::Retry | Recovery::Reconnect
-    )
+    match ErrorKind::of(error) {
+        ErrorKind::Full
+        | ErrorKind::Throttled
+        | ErrorKind::Unavailable
+        // A server that is being restarted, or a gateway before it, hangs up.
+        | ErrorKind::Disconnected => true,
+        _ => false,
+    }
 }
 
 impl<DB: Engine> Clone for Connector<DB> {

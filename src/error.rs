@@ -147,8 +147,8 @@ impl From<ConfigError> for sqlx::Error {
 ///
 /// It never holds a secret.
 /// Clones share the source, since every task that waited for the one refresh gets the same error.
-/// Inside an [`sqlx::Error`] it is the inner error of [`sqlx::Error::Io`], so that code which
-/// treats I/O errors as passing treats this one so too.
+/// Inside an [`sqlx::Error`] it is the inner error of [`sqlx::Error::Io`]. A connect that meets it
+/// fails at once: sources have retries of their own.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("no login could be made: {message}")]
 pub struct LoginError {

@@ -9,6 +9,7 @@ use sqlx::{Database, Error, Execute, Executor, SqlStr};
 use sqlx_core::describe::Describe;
 use sqlx_core::ext::async_stream::TryAsyncStream;
 
+use crate::connection::Leaves;
 use crate::engine::Engine;
 use crate::pool::Pool;
 
@@ -26,10 +27,10 @@ where
         let pool = self.clone();
         Box::pin(async move {
             let query = Inspected::new(query);
-            let raw = query.is_raw();
+            let leaves = query.leaves();
             let mut connection = pool.acquire().await?;
             let result = (**connection.managed()).execute(query).await;
-            connection.settle(&result, raw);
+            connection.settle(&result, leaves);
             result
         })
     }
@@ -42,10 +43,10 @@ where
         let pool = self.clone();
         Box::pin(async move {
             let query = Inspected::new(query);
-            let raw = query.is_raw();
+            let leaves = query.leaves();
             let mut connection = pool.acquire().await?;
             let result = (**connection.managed()).fetch_all(query).await;
-            connection.settle(&result, raw);
+            connection.settle(&result, leaves);
             result
         })
     }
@@ -61,7 +62,7 @@ where
         let pool = self.clone();
         Box::pin(TryAsyncStream::new(move |yielder| async move {
             let query = Inspected::new(query);
-            let raw = query.is_raw();
+            let leaves = query.leaves();
             let mut connection = pool.acquire().await?;
             // A stream that is dropped half way leaves it dirty.
             let mut steps = (**connection.managed()).fetch_many(query);
@@ -73,7 +74,7 @@ where
                 }
             };
             drop(steps);
-            connection.settle(&result, raw);
+            connection.settle(&result, leaves);
             result
         }))
     }
@@ -89,11 +90,11 @@ where
         let pool = self.clone();
         Box::pin(async move {
             let query = Inspected::new(query);
-            let raw = query.is_raw();
+            let leaves = query.leaves();
             let mut connection = pool.acquire().await?;
             if DB::DRAINS_AFTER_ONE_ROW {
                 let result = (**connection.managed()).fetch_optional(query).await;
-                connection.settle(&result, raw);
+                connection.settle(&result, leaves);
                 return result;
             }
             let mut first = None;
@@ -110,7 +111,7 @@ where
                 }
             };
             drop(steps);
-            connection.settle(&result, raw);
+            connection.settle(&result, leaves);
             result
         })
     }
@@ -127,7 +128,7 @@ where
         Box::pin(async move {
             let mut connection = pool.acquire().await?;
             let result = (**connection.managed()).prepare_with(sql, parameters).await;
-            connection.settle(&result, false);
+            connection.settle(&result, Leaves::Nothing);
             result
         })
     }
@@ -140,45 +141,69 @@ where
         Box::pin(async move {
             let mut connection = pool.acquire().await?;
             let result = (**connection.managed()).describe(sql).await;
-            connection.settle(&result, false);
+            connection.settle(&result, Leaves::Nothing);
             result
         })
     }
 }
 
-/// A query whose arguments were looked at: only text without any can hold several statements, and
-/// so leave a transaction open.
-struct Inspected<E, A> {
-    query: E,
-    arguments: Option<Result<Option<A>, BoxDynError>>,
+/// A query taken apart, to see whether it may leave a transaction open.
+struct Inspected<DB: Database> {
+    sql: SqlStr,
+    statement: Option<DB::Statement>,
+    arguments: Option<Result<Option<DB::Arguments>, BoxDynError>>,
+    persistent: bool,
 }
 
-impl<E, A> Inspected<E, A> {
-    fn new<'q, DB>(mut query: E) -> Self
-    where
-        DB: Database<Arguments = A>,
-        E: Execute<'q, DB>,
-    {
+impl<DB: Database> Inspected<DB> {
+    fn new<'q>(mut query: impl Execute<'q, DB>) -> Self {
+        let statement = query.statement().cloned();
         let arguments = Some(query.take_arguments());
-        Self { query, arguments }
+        let persistent = query.persistent();
+        Self {
+            sql: query.sql(),
+            statement,
+            arguments,
+            persistent,
+        }
     }
 
-    fn is_raw(&self) -> bool {
-        matches!(self.arguments, Some(Ok(None)))
+    /// Only text without arguments can hold several statements.
+    fn leaves(&self) -> Leaves {
+        let several = matches!(self.arguments, Some(Ok(None)));
+        if may_begin(self.sql.as_str(), several) {
+            Leaves::Transaction
+        } else {
+            Leaves::Nothing
+        }
     }
 }
 
-impl<'q, DB, E> Execute<'q, DB> for Inspected<E, DB::Arguments>
-where
-    DB: Database,
-    E: Execute<'q, DB>,
-{
+/// Whether SQL text may begin a transaction: rather once too often, which costs a round trip.
+fn may_begin(sql: &str, several: bool) -> bool {
+    let begins = |word: &str| {
+        ["begin", "start", "set", "xa", "do", "call"]
+            .iter()
+            .any(|b| word.eq_ignore_ascii_case(b))
+    };
+    let mut words = sql
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty());
+    let commented = sql.trim_start().starts_with(['/', '-', '#']);
+    if several || commented {
+        words.any(begins)
+    } else {
+        words.next().is_some_and(begins)
+    }
+}
+
+impl<DB: Database> Execute<'_, DB> for Inspected<DB> {
     fn sql(self) -> SqlStr {
-        self.query.sql()
+        self.sql
     }
 
     fn statement(&self) -> Option<&DB::Statement> {
-        self.query.statement()
+        self.statement.as_ref()
     }
 
     fn take_arguments(&mut self) -> Result<Option<DB::Arguments>, BoxDynError> {
@@ -186,6 +211,28 @@ where
     }
 
     fn persistent(&self) -> bool {
-        self.query.persistent()
+        self.persistent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_may_begin_a_transaction_is_told() {
+        for (sql, several, expected) in [
+            ("SELECT beginning FROM start_times", false, false),
+            ("SELECT 1", true, false),
+            ("BEGIN", false, true),
+            ("  start transaction", false, true),
+            ("SET autocommit = 0", false, true),
+            ("INSERT INTO t VALUES (1)", false, false),
+            ("INSERT INTO t VALUES (1); begin", true, true),
+            ("/* hint */ BEGIN", false, true),
+            ("-- why\nBEGIN", false, true),
+        ] {
+            assert_eq!(may_begin(sql, several), expected, "{sql}");
+        }
     }
 }

@@ -10,6 +10,7 @@ mod connection;
 mod connector;
 mod endpoint;
 mod engine;
+mod epoch;
 mod error;
 mod executor;
 mod login;

@@ -2,19 +2,20 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use sqlx::Connection;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::clock::{Clock, Moment};
 use crate::connector::Connector;
 use crate::engine::Engine;
-use crate::shell::Shell;
+use crate::epoch::{Doubt, Epoch, Epochs};
+use crate::shell::{Lent, Shell};
 use crate::telemetry::{self, DiscardReason};
 
 tokio::task_local! {
@@ -53,11 +54,15 @@ pub(crate) async fn by<F: Future>(deadline: Instant, get: F) -> F::Output {
 pub struct Manager<DB: Engine> {
     connector: Connector<DB>,
     limits: Limits,
-    /// Raised when a connection turns out dead: idle ones from before are then dropped unpinged,
-    /// so that their ping timeouts do not add up.
-    epoch: AtomicU64,
+    /// So that ping timeouts do not add up: idle connections from before a failure are dropped
+    /// unpinged.
+    epochs: Epochs,
     /// Connections that are open, until their goodbye to the server has ended.
     open: Arc<watch::Sender<usize>>,
+    /// Connections that are inside transactions.
+    pub(crate) lent: Lent<DB>,
+    /// When idle connections were last looked through.
+    swept: Mutex<Moment>,
 }
 
 /// How long a connection may be used and trusted.
@@ -88,11 +93,14 @@ impl<DB: Engine> Manager<DB> {
     }
 
     pub(crate) fn with_limits(connector: Connector<DB>, limits: Limits) -> Self {
+        let swept = Mutex::new(connector.clock().now());
         Self {
             connector,
             limits,
-            epoch: AtomicU64::new(0),
+            epochs: Epochs::default(),
             open: Arc::default(),
+            lent: Lent::default(),
+            swept,
         }
     }
 
@@ -106,24 +114,43 @@ impl<DB: Engine> Manager<DB> {
         let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
     }
 
-    /// The server was heard just now.
+    /// The server was heard just now, and has nothing more to say.
     pub(crate) fn proven(&self, connection: &mut ManagedConnection<DB>) {
         connection.state = State::Clean;
-        connection.epoch = self.epoch.load(Ordering::Relaxed);
+        connection.epoch = self.epochs.renew(connection.epoch);
     }
 
-    /// A connection is dead, or its server is not the writer any more: those of its age are
-    /// suspected too.
-    pub(crate) fn suspect(&self, connection: &mut ManagedConnection<DB>) {
-        connection.state = State::Unfit(DiscardReason::Epoch);
-        // Only the first of a crowd raises it, or its successors would suspect each other's
-        // replacements.
-        let _ = self.epoch.compare_exchange(
-            connection.epoch,
-            connection.epoch + 1,
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
+    /// A connection has failed in a way that throws doubt on others.
+    pub(crate) fn doubt(&self, connection: &mut ManagedConnection<DB>, doubt: Doubt) {
+        connection.state = State::Unfit(match doubt {
+            Doubt::Life => DiscardReason::Lost,
+            Doubt::Writer => DiscardReason::Reader,
+        });
+        self.epochs.end(connection.epoch, doubt);
+    }
+
+    pub(crate) fn end_epoch(&self, epoch: Epoch) {
+        self.epochs.end(epoch, Doubt::Life);
+    }
+
+    /// Whether idle connections should be looked through: at most once a second.
+    ///
+    /// The pool takes the connection that was used last, so those at the other end are never met
+    /// by `recycle`.
+    pub(crate) fn sweep_is_due(&self, now: Moment) -> bool {
+        // Held for a comparison; who finds it held leaves the sweep to that one.
+        let Ok(mut swept) = self.swept.try_lock() else {
+            return false;
+        };
+        let due = now.since(*swept) >= Duration::from_secs(1);
+        if due {
+            *swept = now;
+        }
+        due
+    }
+
+    pub(crate) fn is_fit(&self, connection: &ManagedConnection<DB>, now: Moment) -> bool {
+        self.flaw(connection, now).is_none()
     }
 
     /// Why a connection is not fit for use, as far as that shows without asking the server.
@@ -131,7 +158,7 @@ impl<DB: Engine> Manager<DB> {
         let over = |age: Duration, limit: Option<Duration>| limit.is_some_and(|limit| age > limit);
         if let State::Unfit(reason) = connection.state {
             Some(reason)
-        } else if connection.epoch != self.epoch.load(Ordering::Relaxed) {
+        } else if connection.epoch != self.epochs.now() {
             Some(DiscardReason::Epoch)
         } else if over(now.since(connection.created), self.limits.max_lifetime) {
             Some(DiscardReason::Lifetime)
@@ -148,7 +175,8 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
     type Error = sqlx::Error;
 
     async fn create(&self) -> Result<ManagedConnection<DB>, sqlx::Error> {
-        let epoch = self.epoch.load(Ordering::Relaxed);
+        let epoch = self.epochs.now();
+        let presence = Presence::new(&self.open);
         let deadline = DEADLINE
             .try_with(|deadline| *deadline)
             .unwrap_or_else(|_| Instant::now() + self.connector.connect_timeout());
@@ -162,7 +190,7 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
             epoch,
             state: State::Clean,
             shell: None,
-            presence: Presence::new(&self.open),
+            presence,
         })
     }
 
@@ -181,16 +209,22 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
         if connection.state == State::Clean && idle_for < self.limits.ping_after {
             return Ok(());
         }
-        match timeout(self.limits.ping_timeout, connection.connection.ping()).await {
+        let vetted = async {
+            match connection.state {
+                State::Clean => connection.connection.ping().await,
+                _ => DB::cleanse(&mut connection.connection).await,
+            }
+        };
+        match timeout(self.limits.ping_timeout, vetted).await {
             Ok(Ok(())) => {
                 telemetry::recycled(idle_for);
                 self.proven(connection);
                 Ok(())
             }
             _ => {
-                self.suspect(connection);
-                telemetry::discarded(DiscardReason::Ping, connection.generation);
-                Err(RecycleError::message(DiscardReason::Ping.as_str()))
+                self.doubt(connection, Doubt::Life);
+                telemetry::discarded(DiscardReason::Lost, connection.generation);
+                Err(RecycleError::message(DiscardReason::Lost.as_str()))
             }
         }
     }
@@ -202,14 +236,42 @@ pub struct ManagedConnection<DB: Engine> {
     created: Moment,
     pub(crate) idle_since: Moment,
     pub(crate) generation: u64,
-    epoch: u64,
+    pub(crate) epoch: Epoch,
     pub(crate) state: State,
     pub(crate) shell: Option<Shell<DB>>,
-    pub(crate) presence: Presence,
+    presence: Presence,
 }
 
+impl<DB: Engine> ManagedConnection<DB> {
+    pub(crate) fn into_connection(self) -> DB::Connection {
+        self.connection
+    }
+
+    /// Tells the server, in a task, that the connection ends; it counts as open until then.
+    ///
+    /// The server notices a lost socket too, so a goodbye that fails is no matter, and outside a
+    /// runtime there is none.
+    pub(crate) fn say_goodbye(self) {
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let Self {
+            connection,
+            presence,
+            ..
+        } = self;
+        runtime.spawn(async move {
+            let _ = timeout(GOODBYE_TIMEOUT, connection.close()).await;
+            drop(presence);
+        });
+    }
+}
+
+/// How long a goodbye to the server may take.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Counts a connection as open for as long as it lives.
-pub(crate) struct Presence(Arc<watch::Sender<usize>>);
+struct Presence(Arc<watch::Sender<usize>>);
 
 impl Presence {
     fn new(open: &Arc<watch::Sender<usize>>) -> Self {
@@ -229,7 +291,7 @@ impl Drop for Presence {
 pub(crate) enum State {
     /// Nothing is left on the wire and no transaction is open.
     Clean,
-    /// It was lent out: answers may be unread and a rollback unsent. A ping clears that.
+    /// It was lent out: answers may be unread, a rollback unsent, a transaction open.
     Dirty,
     /// It must not be used again.
     Unfit(DiscardReason),

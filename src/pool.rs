@@ -2,16 +2,16 @@
 
 use std::fmt;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool::managed::{self, PoolError, QueueMode};
-use futures_util::future::{join, join_all};
+use deadpool::managed::{self, Object, PoolError, QueueMode, TimeoutType, Timeouts};
 use sqlx::Database;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::connect_options::ConnectOptions;
-use crate::connection::{PoolConnection, say_goodbye};
+use crate::connection::PoolConnection;
 use crate::connector::Connector;
 use crate::engine::Engine;
 use crate::error::ConfigError;
@@ -22,6 +22,9 @@ use crate::telemetry;
 /// How long [`Pool::close`] waits for connections that are out.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How often an acquire that waits looks for connections that are held by nobody.
+const RECLAIM_INTERVAL: Duration = Duration::from_secs(1);
+
 /// A pool of connections that log in with the current login; a stand-in for [`sqlx::Pool`].
 ///
 /// `&Pool` is an [`sqlx::Executor`] and an [`sqlx::Acquire`], so that queries, transactions and
@@ -31,6 +34,28 @@ pub struct Pool<DB: Engine>(Arc<Shared<DB>>);
 struct Shared<DB: Engine> {
     pool: managed::Pool<Manager<DB>>,
     options: PoolOptions<DB>,
+}
+
+impl<DB: Engine> Shared<DB> {
+    async fn get(&self) -> Result<Object<Manager<DB>>, PoolError<sqlx::Error>> {
+        const AT_ONCE: Timeouts = Timeouts {
+            wait: Some(Duration::ZERO),
+            create: None,
+            recycle: None,
+        };
+        match self.pool.timeout_get(&AT_ONCE).await {
+            Err(PoolError::Timeout(TimeoutType::Wait)) => {}
+            got => return got,
+        }
+        let mut waiting = pin!(self.pool.get());
+        loop {
+            // Nobody tells when a runtime ends under a transaction, so whoever waits looks.
+            self.pool.manager().lent.reclaim();
+            if let Ok(got) = timeout(RECLAIM_INTERVAL, &mut waiting).await {
+                return got;
+            }
+        }
+    }
 }
 
 impl<DB: Engine> Pool<DB> {
@@ -74,7 +99,7 @@ impl<DB: Engine> Pool<DB> {
         async move {
             let started = Instant::now();
             let deadline = started + pool.0.options.acquire_timeout;
-            let got = timeout_at(deadline, manager::by(deadline, pool.0.pool.get())).await;
+            let got = timeout_at(deadline, manager::by(deadline, pool.0.get())).await;
             match got {
                 Ok(Ok(object)) => Ok(PoolConnection::new(object, pool.0.pool.clone())),
                 Ok(Err(PoolError::Backend(error))) => Err(error),
@@ -104,17 +129,9 @@ impl<DB: Engine> Pool<DB> {
     pub async fn close(&self) {
         let idle = self.0.pool.retain(|_, _| false).removed;
         self.0.pool.close();
-        let goodbyes = join_all(idle.into_iter().map(|managed| async move {
-            let ManagedConnection {
-                connection,
-                presence,
-                ..
-            } = managed;
-            say_goodbye(connection).await;
-            drop(presence);
-        }));
-        let gone = join(goodbyes, self.manager().none_open());
-        let _ = timeout(CLOSE_TIMEOUT, gone).await;
+        self.manager().lent.reclaim();
+        idle.into_iter().for_each(ManagedConnection::say_goodbye);
+        let _ = timeout(CLOSE_TIMEOUT, self.manager().none_open()).await;
     }
 
     /// Whether [`close`](Self::close) was called.

@@ -5,16 +5,17 @@
 //! socket of ours that answers nothing but pings. For the transaction's life the shell's connection
 //! and the real one change places; when sqlx takes "its" connection back, they change again.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use futures_util::future::join;
+use futures_util::future::{TryFutureExt, try_join};
 use sqlx::{Connection, Error, SqlStr, Transaction};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::classify::{ErrorKind, Recovery};
+use crate::classify::ErrorKind;
 use crate::connection::PoolConnection;
 use crate::engine::Engine;
 use crate::manager::State;
@@ -31,12 +32,17 @@ pub(crate) async fn begin<DB: Engine>(
             let lent = shell.pool.acquire().await?;
             (shell, lent)
         }
-        None => Shell::open().await?,
+        None => {
+            let (shell, lent) = Shell::open().await?;
+            connection.manager().lent.add(&shell.berth);
+            (shell, lent)
+        }
     };
     let begun = Arc::new(AtomicBool::new(false));
     std::mem::swap(&mut *lent, &mut connection.managed().connection);
     let berth = Arc::clone(&shell.berth);
     connection.managed().shell = Some(shell);
+    let suspicion = connection.suspicion();
     berth.put(Berthed {
         connection,
         begun: Arc::clone(&begun),
@@ -45,9 +51,9 @@ pub(crate) async fn begin<DB: Engine>(
     // Until this has come back well, it is unknown whether a transaction is open.
     let transaction = Transaction::begin(lent, statement).await;
     if let Err(error) = &transaction
-        && ErrorKind::of(error).recovery() == Recovery::Reconnect
+        && ErrorKind::of(error) == ErrorKind::Disconnected
     {
-        berth.suspect();
+        suspicion.raise();
     }
     begun.store(transaction.is_ok(), Ordering::Release);
     transaction
@@ -96,15 +102,32 @@ impl<DB: Engine> Shell<DB> {
             })
             .connect_lazy_with(DB::shell_options(port, &name));
 
-        let (near_end, accepted) = join(pool.acquire(), accept::<DB>(listener, &name)).await;
-        *far_end.lock().unwrap_or_else(PoisonError::into_inner) = Some(accepted?);
-        Ok((Self { pool, berth }, near_end?))
+        let accepted = accept::<DB>(listener, &name).map_err(Error::Io);
+        let (near_end, accepted) = try_join(pool.acquire(), accepted).await?;
+        *far_end.lock().unwrap_or_else(PoisonError::into_inner) = Some(accepted);
+        Ok((Self { pool, berth }, near_end))
     }
 }
 
 impl<DB: Engine> Berth<DB> {
     fn put(&self, berthed: Berthed<DB>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(berthed);
+    }
+
+    /// The pooled connection, where sqlx has dropped what it was lent without giving it back.
+    fn take_stranded(&self) -> Option<PoolConnection<DB>> {
+        let mut berthed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Berthed { connection, .. } = berthed.as_mut()?;
+        let managed = connection.managed();
+        let held = managed
+            .shell
+            .as_ref()
+            .is_some_and(|shell| shell.pool.size() > 0);
+        if held {
+            return None;
+        }
+        managed.state = State::Unfit(DiscardReason::Unclean);
+        berthed.take().map(|berthed| berthed.connection)
     }
 
     /// Changes the real connection back for the shell's, and gives it back to the pool.
@@ -127,12 +150,42 @@ impl<DB: Engine> Berth<DB> {
             _ => State::Clean,
         };
     }
+}
 
-    fn suspect(&self) {
-        let mut berthed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Berthed { connection, .. }) = berthed.as_mut() {
-            connection.suspect();
-        }
+/// The shells of a pool, to find connections whose transaction ended where no runtime was left to
+/// bring them back.
+pub(crate) struct Lent<DB: Engine>(Mutex<Vec<Weak<Berth<DB>>>>);
+
+impl<DB: Engine> Lent<DB> {
+    fn add(&self, berth: &Arc<Berth<DB>>) {
+        let mut berths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        berths.retain(|berth| berth.strong_count() > 0);
+        berths.push(Arc::downgrade(berth));
+    }
+
+    /// Gives up the places of stranded connections.
+    pub(crate) fn reclaim(&self) {
+        let berths: Vec<_> = {
+            let berths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            berths.iter().filter_map(Weak::upgrade).collect()
+        };
+        // Outside the lock, since dropping one ends up in the pool.
+        berths
+            .iter()
+            .filter_map(|berth| berth.take_stranded())
+            .for_each(drop);
+    }
+}
+
+impl<DB: Engine> Default for Lent<DB> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<DB: Engine> fmt::Debug for Lent<DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lent")
     }
 }
 
@@ -145,7 +198,7 @@ async fn accept<DB: Engine>(listener: TcpListener, name: &str) -> io::Result<Tcp
         let (mut socket, _) = listener.accept().await?;
         socket.write_all(&greeting).await?;
         let mut said = Vec::new();
-        while !contains(&said, name.as_bytes()) && said.len() < 4_096 {
+        while !contains(&said, name.as_bytes()) && said.len() < 65_536 {
             if socket.read_buf(&mut said).await? == 0 {
                 break;
             }

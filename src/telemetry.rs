@@ -48,9 +48,11 @@ pub(crate) enum DiscardReason {
     Lifetime,
     /// It was unused for longer than `idle_timeout`.
     Idle,
-    /// It does not answer a ping.
-    Ping,
-    /// A connection of its age did not answer a ping, or met a server that stopped being the writer.
+    /// It is dead.
+    Lost,
+    /// Its server is not the writer any more.
+    Reader,
+    /// A connection of its age was found dead or led to a reader.
     Epoch,
     /// What was left on it could not be drained in time.
     Drain,
@@ -63,7 +65,8 @@ impl DiscardReason {
         match self {
             Self::Lifetime => "lifetime",
             Self::Idle => "idle",
-            Self::Ping => "ping",
+            Self::Lost => "lost",
+            Self::Reader => "reader",
             Self::Epoch => "epoch",
             Self::Drain => "drain",
             Self::Unclean => "unclean",

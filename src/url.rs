@@ -60,7 +60,13 @@ pub(crate) fn parse<DB: Engine>(text: &str) -> Result<DatabaseUrl<DB>, ConfigErr
                 ));
             }
             // sqlx would log the value too, which may be a misspelt password.
-            key => telemetry::unknown_parameter(key),
+            key if key
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_[]".contains(&b)) =>
+            {
+                telemetry::unknown_parameter(key);
+            }
+            _ => return Err(unusable(ENCODE)),
         }
     }
     let has = |name: &str| theirs.iter().any(|(key, _)| key == name);
@@ -102,7 +108,8 @@ fn check_shape<DB: Engine>(url: &Url) -> Result<(), ConfigError> {
             DB::SCHEMES
         )));
     }
-    if url.fragment().is_some() || url.path().contains('@') {
+    let query_at = url.query().is_some_and(|query| query.contains('@'));
+    if url.fragment().is_some() || url.path().contains('@') || query_at {
         return Err(unusable(ENCODE));
     }
     Ok(())
@@ -117,7 +124,7 @@ fn is_known<DB: Engine>(key: &str) -> bool {
     })
 }
 
-fn parse_auth(value: String) -> Result<Auth, ConfigError> {
+pub(crate) fn parse_auth(value: String) -> Result<Auth, ConfigError> {
     match value.as_str() {
         "iam" => Ok(Auth::Iam),
         "password" => Ok(Auth::Password),
@@ -129,7 +136,7 @@ fn parse_auth(value: String) -> Result<Auth, ConfigError> {
     }
 }
 
-fn parse_sign_host(value: &str) -> Result<(String, Option<u16>), ConfigError> {
+pub(crate) fn parse_sign_host(value: &str) -> Result<(String, Option<u16>), ConfigError> {
     match value.rsplit_once(':') {
         Some((host, port)) if !host.is_empty() && !value.contains('/') && !host.contains(':') => {
             let port = port.parse().map_err(|_| ConfigError::Parameter {
@@ -207,6 +214,8 @@ mod tests {
             ("mysql://app@h/db", "scheme"),
             ("postgres://app:hunter2#3@h/db", "%23"),
             ("postgres://app:5/hunter2@h/db", "%2F"),
+            ("postgres://app:12?hunter2@h/db", "%3F"),
+            ("postgres://app:12?hunt=er2&hunter2%2B@h/db", "%3F"),
             ("app@h/db", "relative URL"),
             (
                 "postgres://app@h/db?sslmode=maybe",

@@ -14,8 +14,14 @@ use crate::login::iam::IamLoginProvider;
 use crate::sign::{MAX_TOKEN_LIFETIME, TokenRequest};
 
 /// Where AWS credentials come from, if that is said.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Credentials(Option<SharedCredentialsProvider>);
+
+impl Credentials {
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+}
 
 impl<DB: Engine> ConnectOptions<DB> {
     /// Where AWS credentials come from. They are kept until shortly before they expire.

@@ -7,8 +7,14 @@ use crate::error::ConfigError;
 use crate::login::SharedLoginProvider;
 
 /// No AWS credentials are needed.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Credentials;
+
+impl Credentials {
+    pub(crate) fn none() -> Self {
+        Self
+    }
+}
 
 impl<DB: Engine> ConnectOptions<DB> {
     pub(super) fn iam_provider(&self, _: &Endpoint) -> Result<SharedLoginProvider, ConfigError> {

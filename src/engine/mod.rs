@@ -75,6 +75,12 @@ pub(crate) mod sealed {
         /// Adds a login to options that have none.
         fn authorize(options: &OptionsOf<Self>, login: &Login) -> OptionsOf<Self>;
 
+        /// Reads what is unread, sends what is unsent, and ends a transaction that is open, in one
+        /// round trip. An error means that the connection cannot be proven clean.
+        fn cleanse(
+            connection: &mut Self::Connection,
+        ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
         /// Options for a connection to a socket of ours that answers nothing but pings.
         fn shell_options(port: u16, username: &str) -> OptionsOf<Self>;
         /// What that socket says before and after the client's first packet.

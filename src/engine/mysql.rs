@@ -1,7 +1,7 @@
 //! MySQL and MariaDB in sqlx's terms.
 
-use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
-use sqlx::{ConnectOptions, MySql};
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
+use sqlx::{ConnectOptions, Executor, MySql};
 use url::Url;
 
 use crate::engine::{Address, Engine, Tls, sealed};
@@ -82,6 +82,10 @@ impl sealed::Engine for MySql {
             .clone()
             .username(login.username())
             .password(login.password().expose())
+    }
+
+    async fn cleanse(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+        connection.execute("ROLLBACK").await.map(drop)
     }
 
     fn shell_options(port: u16, username: &str) -> MySqlConnectOptions {

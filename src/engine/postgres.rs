@@ -1,7 +1,7 @@
 //! PostgreSQL in sqlx's terms.
 
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use sqlx::{ConnectOptions, Postgres};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::{ConnectOptions, Executor, Postgres};
 use url::Url;
 
 use crate::engine::{Address, Engine, Tls, sealed};
@@ -40,7 +40,8 @@ impl sealed::Engine for Postgres {
     }
 
     fn options_from_env() -> Option<PgConnectOptions> {
-        Some(PgConnectOptions::new_without_pgpass())
+        // With a password file, as libpq: an IAM login takes nothing from it.
+        Some(PgConnectOptions::new())
     }
 
     fn address(options: &PgConnectOptions) -> Address<'_> {
@@ -90,6 +91,12 @@ impl sealed::Engine for Postgres {
             .password(login.password().expose())
     }
 
+    async fn cleanse(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        // A lone ROLLBACK makes the server warn where no transaction is open, which is the rule.
+        // In a transaction that has failed, BEGIN is an error, and the connection is let go.
+        connection.execute("BEGIN; ROLLBACK").await.map(drop)
+    }
+
     fn shell_options(port: u16, username: &str) -> PgConnectOptions {
         PgConnectOptions::new_without_pgpass()
             .host("127.0.0.1")
@@ -98,6 +105,8 @@ impl sealed::Engine for Postgres {
             .password("")
             .ssl_mode(PgSslMode::Disable)
             .statement_cache_capacity(0)
+            .application_name("")
+            .extra_float_digits(None)
     }
 
     fn shell_handshake() -> [Vec<u8>; 2] {

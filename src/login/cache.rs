@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::timeout;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::error::LoginError;
 use crate::login::{Login, SharedLoginProvider};
 use crate::telemetry::{self, RefreshReason};
@@ -34,6 +35,19 @@ struct Flight {
     generation: u64,
     refused: Option<Arc<Login>>,
     failure: Option<LoginError>,
+    failed_at: Option<Moment>,
+}
+
+/// How long a refresh may take while the old login lives, and how long none is tried after one
+/// that failed.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_secs(5);
+
+impl Flight {
+    fn is_paused(&self, now: Moment) -> bool {
+        self.failed_at
+            .is_some_and(|failed| now.since(failed) < PAUSE)
+    }
 }
 
 impl LoginCache {
@@ -51,10 +65,12 @@ impl LoginCache {
 
     /// The login to connect with, made first if there is none that lives long enough.
     ///
+    /// While the old login lives, a refresh that fails or hangs is traced and put off, and the old
+    /// login is used.
+    ///
     /// # Errors
     ///
-    /// The provider's, unless the old login still lives: then that one is used and the failure
-    /// traced.
+    /// The provider's, where no login lives.
     ///
     /// # Cancel safety
     ///
@@ -68,23 +84,33 @@ impl LoginCache {
             Some(_) => RefreshReason::Expired,
             None => RefreshReason::Missing,
         };
-        let alive = snapshot.filter(|_| reason == RefreshReason::Expiring);
-
         let seen = self.landed.load(Ordering::Acquire);
-        let flight = match (&alive, self.flight.try_lock()) {
-            (_, Ok(flight)) => flight,
-            // Somebody is at it already, and the old login will do meanwhile.
-            (Some(alive), Err(_)) => return Ok(Arc::clone(alive)),
-            (None, Err(_)) => self.flight.lock().await,
+        let Some(alive) = snapshot.filter(|_| reason == RefreshReason::Expiring) else {
+            let flight = self.flight.lock().await;
+            return self
+                .refresh(flight, seen, reason, |current| current.is_fresh(now))
+                .await;
         };
-        let refreshed = self.refresh(flight, seen, reason, |current| current.is_fresh(now));
-        match (refreshed.await, alive) {
-            (Err(_), Some(alive)) => {
-                telemetry::refresh_put_off(alive.facts(now));
-                Ok(alive)
+        // The old login will do while somebody is at it, or has just failed.
+        let flight = match self.flight.try_lock() {
+            Ok(flight) if !flight.is_paused(self.clock.now()) => flight,
+            _ => return Ok(alive),
+        };
+        let refresh = self.refresh(flight, seen, reason, |current| current.is_fresh(now));
+        match timeout(PATIENCE, refresh).await {
+            Ok(Ok(login)) => return Ok(login),
+            Ok(Err(_)) => {}
+            Err(_) => {
+                let error = LoginError::new("its source has not answered in time");
+                telemetry::refresh_failed(reason, &error, PATIENCE);
             }
-            (result, _) => result,
         }
+        if let Ok(mut flight) = self.flight.try_lock() {
+            flight.failed_at = Some(self.clock.now());
+        }
+        let now = self.clock.now().wall();
+        telemetry::refresh_put_off(alive.facts(now));
+        Ok(alive)
     }
 
     /// The login to try after the server refused `refused`: the current one if that is newer, else
@@ -137,14 +163,21 @@ impl LoginCache {
         let started = Instant::now();
         let refused = flight.refused.clone();
         let result = self.provider.provide_login(refused.as_deref()).await;
-        let result = result.map(|login| {
+        let result = result.and_then(|login| {
+            if !login.is_alive(self.clock.now().wall()) {
+                return Err(LoginError::new(
+                    "its source handed out one that has expired",
+                ));
+            }
             flight.generation += 1;
-            Arc::new(login.enter(flight.generation, self.clock.now().wall(), self.margin))
+            let now = self.clock.now().wall();
+            Ok(Arc::new(login.enter(flight.generation, now, self.margin)))
         });
         match &result {
             Ok(login) => {
                 flight.refused = None;
                 flight.failure = None;
+                flight.failed_at = None;
                 self.current.store(Some(Arc::clone(login)));
                 let facts = login.facts(self.clock.now().wall());
                 telemetry::refreshed(facts, reason, started.elapsed());
@@ -295,6 +328,42 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "no login could be made: attempt 3 failed"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_hangs_is_not_waited_for_while_the_old_login_lives() {
+        let clock = Clock::manual(START);
+        let (source, cache) = Source::cache(&clock);
+        cache.login().await.unwrap();
+        source.permits.forget_permits(1_000);
+        clock.advance(LIFE - MARGIN);
+        let begun = tokio::time::Instant::now();
+        for _ in 0..3 {
+            assert_eq!(cache.login().await.unwrap().generation(), 1);
+        }
+        assert_eq!(begun.elapsed(), PATIENCE, "only the first waited");
+        assert_eq!(source.asked(), 2);
+        clock.advance(PAUSE);
+        source.permits.add_permits(1);
+        assert_eq!(cache.login().await.unwrap().generation(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_login_that_arrives_dead_is_an_error() {
+        let clock = Clock::manual(START + LIFE);
+        let provider = SharedLoginProvider::new(|| {
+            std::future::ready(Ok(Login::new("app", "x").with_expiry(START + LIFE)))
+        });
+        let error = LoginCache::new(provider, clock, MARGIN)
+            .login()
+            .await
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("handed out one that has expired"),
+            "{error}"
         );
     }
 

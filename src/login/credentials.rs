@@ -29,8 +29,9 @@ pub(crate) struct CredentialsCache {
     provider: SharedCredentialsProvider,
     clock: Clock,
     kept: ArcSwapOption<Kept>,
-    /// One fetch at a time. Async, since it is held while the provider works.
-    flight: Mutex<()>,
+    /// One fetch at a time, with the moment of the last that was forced. Async, since it is held
+    /// while the provider works.
+    flight: Mutex<Option<Moment>>,
 }
 
 #[derive(Debug)]
@@ -45,12 +46,12 @@ impl CredentialsCache {
             provider,
             clock,
             kept: ArcSwapOption::empty(),
-            flight: Mutex::new(()),
+            flight: Mutex::default(),
         }
     }
 
     /// Credentials to sign with; `afresh` passes over what is kept, since the server refused a
-    /// token made from it.
+    /// token made from it, but not more often than every 10 s.
     ///
     /// # Errors
     ///
@@ -63,38 +64,50 @@ impl CredentialsCache {
         if !afresh && let Some(kept) = self.kept.load_full().filter(|kept| self.serves(kept)) {
             return Ok(kept.credentials.clone());
         }
-        let _flight = self.flight.lock().await;
+        let mut forced = self.flight.lock().await;
         let kept = self.kept.load_full();
+        let now = self.clock.now();
+        let force = afresh && forced.is_none_or(|last| now.since(last) >= MIN_INTERVAL);
         // Whoever held the lock before us may have fetched them.
-        if !afresh && let Some(kept) = kept.as_ref().filter(|kept| self.serves(kept)) {
+        if !force && let Some(kept) = kept.as_ref().filter(|kept| self.serves(kept)) {
             return Ok(kept.credentials.clone());
         }
-        match self.provider.provide_credentials().await {
-            Ok(credentials) => {
-                let fetched = self.clock.now();
-                let left = |end: SystemTime| end.duration_since(fetched.wall()).unwrap_or_default();
-                telemetry::credentials_fetched(credentials.expiry().map(left));
-                let kept = Kept {
-                    credentials,
-                    fetched,
-                };
-                let credentials = kept.credentials.clone();
-                self.kept.store(Some(Arc::new(kept)));
-                self.check_expiry(credentials)
+        if force {
+            *forced = Some(now);
+        }
+        match self.fetch().await {
+            Ok(fetched) => {
+                let credentials = fetched.credentials.clone();
+                self.kept.store(Some(Arc::new(fetched)));
+                Ok(credentials)
             }
             Err(error) => {
                 let now = self.clock.now().wall();
-                let alive = kept.filter(|kept| {
-                    !afresh && kept.credentials.expiry().is_none_or(|end| now < end)
-                });
+                let alive = kept.filter(|kept| is_alive(&kept.credentials, now));
                 telemetry::credentials_failed(&error, alive.is_some());
-                match alive {
-                    Some(kept) => Ok(kept.credentials.clone()),
-                    None => Err(LoginError::new("there are no AWS credentials to sign with")
-                        .with_source(error)),
-                }
+                alive.map(|kept| kept.credentials.clone()).ok_or(error)
             }
         }
+    }
+
+    async fn fetch(&self) -> Result<Kept, LoginError> {
+        let credentials = self.provider.provide_credentials().await.map_err(|error| {
+            LoginError::new("there are no AWS credentials to sign with").with_source(error)
+        })?;
+        let fetched = self.clock.now();
+        // Signing with dead credentials makes a token that RDS refuses without saying why.
+        if !is_alive(&credentials, fetched.wall()) {
+            return Err(LoginError::new(
+                "the AWS credentials have expired, and their provider has no newer ones; \
+                 if they are fresh, this machine's clock is fast",
+            ));
+        }
+        let left = |end: SystemTime| end.duration_since(fetched.wall()).unwrap_or_default();
+        telemetry::credentials_fetched(credentials.expiry().map(left));
+        Ok(Kept {
+            credentials,
+            fetched,
+        })
     }
 
     /// Whether the kept credentials need not be fetched again yet.
@@ -110,18 +123,10 @@ impl CredentialsCache {
             },
         }
     }
+}
 
-    /// Signing with dead credentials makes a token that RDS refuses without saying why.
-    fn check_expiry(&self, credentials: Credentials) -> Result<Credentials, LoginError> {
-        let now = self.clock.now().wall();
-        match credentials.expiry() {
-            Some(end) if end <= now => Err(LoginError::new(
-                "the AWS credentials have expired, and their provider has no newer ones; \
-                 if they are fresh, this machine's clock is fast",
-            )),
-            _ => Ok(credentials),
-        }
-    }
+fn is_alive(credentials: &Credentials, now: SystemTime) -> bool {
+    credentials.expiry().is_none_or(|end| now < end)
 }
 
 /// Where credentials come from when nobody says.
@@ -234,10 +239,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_refused_token_passes_over_what_is_kept() {
-        let (_, _, cache) = cache(Some(60 * MINUTE));
+        let (clock, _, cache) = cache(Some(60 * MINUTE));
         assert_eq!(key(&cache, false).await.unwrap(), "AKID1");
         assert_eq!(key(&cache, true).await.unwrap(), "AKID2");
         assert_eq!(key(&cache, false).await.unwrap(), "AKID2");
+        // Refusals that last do not make a storm.
+        for _ in 0..100 {
+            assert_eq!(key(&cache, true).await.unwrap(), "AKID2");
+        }
+        clock.advance(MIN_INTERVAL);
+        assert_eq!(key(&cache, true).await.unwrap(), "AKID3");
     }
 
     #[tokio::test]
@@ -250,6 +261,16 @@ mod tests {
         clock.advance(MINUTE);
         let error = key(&cache, false).await.unwrap_err();
         assert!(error.contains("no AWS credentials to sign with"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn living_credentials_are_not_given_up_for_dead_ones() {
+        let (clock, provider, cache) = cache(Some(20 * MINUTE));
+        assert_eq!(key(&cache, false).await.unwrap(), "AKID1");
+        *provider.life.lock().unwrap() = Some(Some(Duration::ZERO));
+        clock.advance(10 * MINUTE);
+        assert_eq!(key(&cache, false).await.unwrap(), "AKID1");
+        assert_eq!(key(&cache, true).await.unwrap(), "AKID1");
     }
 
     #[tokio::test]

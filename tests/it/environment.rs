@@ -95,6 +95,32 @@ async fn libpqs_variables_name_the_server() {
     assert_eq!(forwarded, 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn libpqs_variables_log_in_by_iam() {
+    let plane = Plane::<sqlx::Postgres>::shared().await;
+    let endpoint = plane.server().endpoint();
+    let mut variables = aws(&plane);
+    variables.extend([
+        ("PGHOST", endpoint.host.clone()),
+        ("PGPORT", endpoint.port.to_string()),
+        ("PGUSER", "app".to_owned()),
+        ("PGDATABASE", plane.database.clone()),
+        (
+            "PGSSLROOTCERT",
+            plane.sandbox.ca_path().display().to_string(),
+        ),
+        ("SQLX_RDS_AUTH", "iam".to_owned()),
+        ("SQLX_RDS_REGION", plane.sandbox.aws().region.clone()),
+        (
+            "SQLX_RDS_SIGN_HOST",
+            format!("{}:{}", endpoint.sign_host, endpoint.sign_port),
+        ),
+    ]);
+    let output = from_env(variables).await;
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!((plane.accepted(), plane.refused()), (1, 0));
+}
+
 #[cfg(feature = "aws-config")]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_default_chain_reads_a_profile() {

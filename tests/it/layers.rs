@@ -16,7 +16,7 @@ const LAYERS: &[&[&str]] = &[
         "endpoint",
         "telemetry",
     ],
-    &["sign", "classify", "backoff", "cap"],
+    &["sign", "classify", "backoff", "cap", "epoch"],
     &["login", "retry", "tls"],
     &["engine", "url", "connect_options", "connector"],
     &["manager"],

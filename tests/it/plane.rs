@@ -49,6 +49,8 @@ pub(crate) trait TestEngine: Engine {
         on: &mut Self::Connection,
         sql: &'static str,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    /// Leaves room for a few connections only; for servers that are a test's own.
+    fn limit_connections(plane: &Plane<Self>) -> impl Future<Output = ()> + Send;
     fn with_port(options: Options<Self>, port: u16) -> Options<Self>;
     /// A statement that runs for a minute, and one that runs for a moment.
     const SLEEP: &'static str;
@@ -279,7 +281,7 @@ where
 }
 
 macro_rules! engine {
-    ($db:ty, $backend:ty, $on:ident, $own:ident, $refusal:expr, $sleep:expr, $nap:expr, $lock:expr, $all:expr, $active:expr) => {
+    ($db:ty, $backend:ty, $on:ident, $own:ident, $refusal:expr, $sleep:expr, $nap:expr, $lock:expr, $all:expr, $active:expr, $limit:expr) => {
         impl TestEngine for $db {
             const SLEEP: &'static str = $sleep;
             const NAP: &'static str = $nap;
@@ -339,6 +341,17 @@ macro_rules! engine {
                 options.port(port)
             }
 
+            async fn limit_connections(plane: &Plane<$db>) {
+                let sql: fn(&str) -> String = $limit;
+                let sql = Box::leak(sql(&plane.database).into_boxed_str());
+                let url = plane.server().admin_url();
+                let mut admin = <$db as sqlx::Database>::Connection::connect(&url)
+                    .await
+                    .unwrap();
+                <$db>::execute_on(&mut admin, sql).await.unwrap();
+                admin.close().await.unwrap();
+            }
+
             async fn active_sessions(plane: &Plane<$db>) -> i64 {
                 let condition: &str = $active;
                 let sql: fn(&str) -> String = $all;
@@ -370,7 +383,8 @@ engine!(
     |database| format!(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND usename = 'app'"
     ),
-    "state = 'active' AND query LIKE 'SELECT pg_sleep%'"
+    "state = 'active' AND query LIKE 'SELECT pg_sleep%'",
+    |database| format!("ALTER DATABASE {database} CONNECTION LIMIT 3")
 );
 
 engine!(
@@ -389,7 +403,8 @@ engine!(
         "SELECT COUNT(*) FROM information_schema.processlist \
          WHERE db = '{database}' AND user = 'app'"
     ),
-    "info LIKE 'SELECT SLEEP%'"
+    "info LIKE 'SELECT SLEEP%'",
+    |_| "SET GLOBAL max_connections = 10".to_owned()
 );
 
 /// Runs each named test on PostgreSQL and on MariaDB.

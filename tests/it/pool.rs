@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use sqlx::{Acquire, Connection, Executor, Row};
-use sqlx_rds::{MySqlPool, PgPool, PoolOptions};
+use sqlx_rds::{Connector, ErrorKind, MySqlPool, PgPool, PoolOptions};
 
 use crate::plane::{Plane, TestEngine, on_both_engines};
 
@@ -19,6 +19,11 @@ on_both_engines! {
     a_closed_pool_takes_back_what_was_out,
     a_detached_connection_is_replaced,
     a_failed_raw_statement_leaves_no_transaction_behind,
+    a_begin_in_plain_sql_leaves_no_transaction_behind,
+    a_guard_leaves_no_transaction_behind,
+    a_bad_statement_costs_no_connection,
+    connections_that_a_burst_opened_are_let_go,
+    a_server_that_is_full_is_waited_for,
     dropping_outside_a_runtime_closes_the_connection,
 }
 
@@ -157,9 +162,141 @@ async fn a_failed_raw_statement_leaves_no_transaction_behind<DB: TestEngine>() {
             .unwrap(),
         0
     );
-    assert_eq!(plane.accepted(), 2, "the connection was not used again");
     plane.until_ledger_is_free().await;
     pool.close().await;
+}
+
+async fn a_begin_in_plain_sql_leaves_no_transaction_behind<DB: TestEngine>() {
+    let plane = Plane::<DB>::shared().await;
+    let pool = plane.pool(PoolOptions::new().max_connections(1)).await;
+    DB::execute(&pool, "CREATE TABLE ledger (n BIGINT)")
+        .await
+        .unwrap();
+    DB::raw(&pool, "BEGIN").await.unwrap();
+    DB::execute(&pool, "INSERT INTO ledger VALUES (1)")
+        .await
+        .unwrap();
+    DB::raw(&pool, "SELECT 1; BEGIN; INSERT INTO ledger VALUES (2)")
+        .await
+        .unwrap();
+    plane.until_ledger_is_free().await;
+    assert_eq!(
+        DB::number(&pool, "SELECT COUNT(*) FROM ledger")
+            .await
+            .unwrap(),
+        1
+    );
+    pool.close().await;
+}
+
+async fn a_guard_leaves_no_transaction_behind<DB: TestEngine>() {
+    let plane = Plane::<DB>::shared().await;
+    let pool = plane.pool(PoolOptions::new().max_connections(1)).await;
+    DB::execute(&pool, "CREATE TABLE ledger (n BIGINT)")
+        .await
+        .unwrap();
+    // sqlx's own `begin`, cancelled after each number of polls until it gets through.
+    for polls in 1.. {
+        let mut guard = pool.acquire().await.unwrap();
+        let through = {
+            let mut begin = pin!(sqlx::Connection::begin(&mut *guard));
+            let mut through = false;
+            for _ in 0..polls {
+                through |= futures_util::poll!(&mut begin).is_ready();
+                if through {
+                    break;
+                }
+                DB::sessions(&plane).await;
+            }
+            through
+        };
+        drop(guard);
+        DB::execute(&pool, "INSERT INTO ledger VALUES (1)")
+            .await
+            .unwrap();
+        assert!(!plane.is_ledger_locked().await, "after {polls} polls");
+        if through {
+            break;
+        }
+    }
+    // A transaction that nobody ends, and one that has failed.
+    for raw in [
+        "BEGIN; INSERT INTO ledger VALUES (1)",
+        "BEGIN; SELECT no_such_column",
+    ] {
+        let mut guard = pool.acquire().await.unwrap();
+        let _ = DB::raw_on(&mut guard, raw).await;
+        drop(guard);
+        DB::execute(&pool, "INSERT INTO ledger VALUES (1)")
+            .await
+            .unwrap();
+        assert!(!plane.is_ledger_locked().await, "after {raw}");
+    }
+    pool.close().await;
+}
+
+async fn a_bad_statement_costs_no_connection<DB: TestEngine>() {
+    let plane = Plane::<DB>::shared().await;
+    let pool = plane.pool(PoolOptions::new().max_connections(2)).await;
+    let held = [pool.acquire().await.unwrap(), pool.acquire().await.unwrap()];
+    drop(held);
+    for _ in 0..4 {
+        DB::execute(&pool, "SELECT no_such_column")
+            .await
+            .unwrap_err();
+        DB::execute(&pool, "SELECT 1").await.unwrap();
+    }
+    assert_eq!(plane.accepted(), 2);
+    pool.close().await;
+}
+
+async fn connections_that_a_burst_opened_are_let_go<DB: TestEngine>() {
+    let plane = Plane::<DB>::shared().await;
+    let settings = PoolOptions::new()
+        .max_connections(4)
+        .idle_timeout(Duration::from_secs(600));
+    let pool = plane.pool(settings).await;
+    let mut burst = Vec::new();
+    for _ in 0..4 {
+        burst.push(pool.acquire().await.unwrap());
+    }
+    drop(burst);
+    // One query a minute keeps one connection busy.
+    for _ in 0..11 {
+        plane.advance(Duration::from_secs(60));
+        DB::execute(&pool, "SELECT 1").await.unwrap();
+    }
+    assert_eq!(pool.size(), 1, "{pool:?}");
+    plane.until_sessions(1).await;
+    pool.close().await;
+}
+
+async fn a_server_that_is_full_is_waited_for<DB: TestEngine>() {
+    let plane = Plane::<DB>::own().await;
+    DB::limit_connections(&plane).await;
+    let connector = Connector::new(plane.options()).unwrap();
+    let impatient = plane.options().connect_timeout(Duration::from_secs(1));
+    let impatient = Connector::new(impatient).unwrap();
+    let mut held = Vec::new();
+    let error = loop {
+        match impatient.connect().await {
+            Ok(connection) => held.push(connection),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(ErrorKind::of(&error), ErrorKind::Full, "{error:?}");
+    assert!(!held.is_empty());
+
+    let seen = plane.accepted();
+    let waiting = tokio::spawn(async move { connector.connect().await.map(drop) });
+    // It has met the full server.
+    while plane.accepted() == seen {
+        tokio::task::yield_now().await;
+    }
+    for connection in held {
+        connection.close().await.unwrap();
+    }
+    waiting.await.unwrap().unwrap();
 }
 
 async fn dropping_outside_a_runtime_closes_the_connection<DB: TestEngine>() {

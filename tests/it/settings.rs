@@ -151,6 +151,26 @@ fn each_mistake_is_told_with_its_remedy() {
 }
 
 #[test]
+fn what_map_changes_counts() {
+    let options = url::<Postgres>(&format!("postgres://{RDS}/orders"));
+    Connector::new(options.map(|options| options.username("app"))).unwrap();
+    // A password that comes by `map` is a password like any other: no verified TLS is asked for.
+    let options = url::<Postgres>(&format!("postgres://app@{RDS}/orders"));
+    let options = options.map(|options| options.password("x").ssl_mode(PgSslMode::Require));
+    Connector::new(options).unwrap();
+}
+
+#[test]
+fn what_excludes_each_other_is_refused() {
+    let signs = format!("postgres://app:hunter2@db.example.com/o?sign-host={RDS}");
+    let provided = url::<Postgres>("postgres://app:hunter2@db.example.com/o");
+    let provided = provided.login_provider(|| async { Ok(Login::new("app", "vault")) });
+    for error in [refused(url::<Postgres>(&signs)), refused(provided)] {
+        assert!(matches!(error, ConfigError::Conflict(_)), "{error}");
+    }
+}
+
+#[test]
 fn loopback_and_sockets_need_no_verified_tls() {
     for rest in [
         "app@localhost/o?auth=iam&region=eu-west-1&sslmode=disable",

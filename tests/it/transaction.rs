@@ -15,6 +15,7 @@ on_both_engines! {
     a_begin_cancelled_at_any_poll_leaves_nothing_open,
     transactions_hold_their_connections,
     a_begin_that_begins_nothing_is_an_error,
+    a_transaction_that_outlives_its_runtime_gives_up_its_place,
 }
 
 async fn rows<DB: TestEngine>(pool: &Pool<DB>) -> i64 {
@@ -132,4 +133,38 @@ async fn a_begin_that_begins_nothing_is_an_error<DB: TestEngine>() {
     let transaction = pool.begin_with("START TRANSACTION").await.unwrap();
     transaction.commit().await.unwrap();
     pool.close().await;
+}
+
+async fn a_transaction_that_outlives_its_runtime_gives_up_its_place<DB: TestEngine>() {
+    let plane = Plane::<DB>::shared().await;
+    let pool = pool_with_ledger(&plane, 1).await;
+    // Dropped by a runtime that is shutting down, as with a static pool and one runtime a test.
+    let other = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let held = pool.clone();
+    other.spawn(async move {
+        let mut transaction = held.begin().await.unwrap();
+        DB::execute_on(&mut transaction, "INSERT INTO ledger VALUES (1)")
+            .await
+            .unwrap();
+        begun.send(()).unwrap();
+        std::future::pending::<()>().await;
+        drop(transaction);
+    });
+    has_begun.await.unwrap();
+    other.shutdown_background();
+    assert_eq!(rows(&pool).await, 0);
+
+    // Dropped outside every runtime, where sqlx panics.
+    let transaction = pool.begin().await.unwrap();
+    std::thread::spawn(move || drop(transaction))
+        .join()
+        .unwrap_err();
+    assert_eq!(rows(&pool).await, 0);
+    pool.close().await;
+    assert_eq!(pool.size(), 0);
 }
