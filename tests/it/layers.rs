@@ -145,6 +145,40 @@ fn files_stay_small() {
 }
 
 #[test]
+fn rules_are_pure() {
+    for (path, code) in sources() {
+        let user = module(&path);
+        if rank(&user).0 != 1 {
+            continue;
+        }
+        for impure in [
+            "Instant",
+            "::now(",
+            "random::",
+            "telemetry",
+            "tokio",
+            "std::env",
+            "std::fs",
+        ] {
+            let used = code.lines().any(|line| {
+                let line = line.trim_start();
+                line.contains(impure) && !line.starts_with("//")
+            });
+            assert!(!used, "{user} names {impure}");
+        }
+    }
+}
+
+#[test]
+fn tasks_are_spawned_in_two_places() {
+    for (path, code) in sources() {
+        let spawns = code.contains("spawn(");
+        let may = ["connection", "manager"].contains(&module(&path).as_str());
+        assert!(!spawns || may, "{} spawns a task", path.display());
+    }
+}
+
+#[test]
 fn each_power_sits_in_one_place() {
     for (what, places) in [
         ("SystemTime::now", &["clock"][..]),
