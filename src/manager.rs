@@ -36,12 +36,13 @@ pub(crate) async fn by<F: Future>(deadline: Instant, get: F) -> F::Output {
 /// ```no_run
 /// # #[cfg(feature = "postgres")]
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use deadpool::managed::Pool;
 /// use sqlx_rds::{ConnectOptions, Connector, Manager};
 ///
 /// let options: ConnectOptions<sqlx::Postgres> =
 ///     "postgres://app@orders.c9akciq32rgx.eu-west-1.rds.amazonaws.com/orders".parse()?;
 /// let manager = Manager::new(Connector::new(options)?);
-/// let pool = deadpool::managed::Pool::builder(manager).max_size(5).build()?;
+/// let pool: Pool<Manager<_>> = Pool::builder(manager).max_size(5).build()?;
 /// let mut connection = pool.get().await?;
 /// sqlx::query("SELECT 1").execute(&mut **connection).await?;
 /// # Ok(())
