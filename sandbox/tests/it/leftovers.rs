@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 use sqlx_rds_sandbox::Upstream;
-use sqlx_rds_sandbox::backend::{MariaDb, Postgres};
+use sqlx_rds_sandbox::backend::Postgres;
 
 use crate::wait::{lives, until};
 
@@ -40,29 +40,9 @@ async fn a_server_is_gone_after_it_was_dropped() {
     assert!(!lives(pid));
 }
 
-/// Not a test of its own, but the program that the others start: this very executable, asked for
-/// just this function. Its servers sit in a `static`, which nothing ever drops.
-#[tokio::test]
-#[ignore = "is the owner that other tests start and see dying"]
-async fn owner() {
-    static SERVERS: OnceLock<(Postgres, MariaDb)> = OnceLock::new();
-    let postgres = Postgres::start().await.unwrap();
-    let mariadb = MariaDb::start().await.unwrap();
-    for (server, pid) in [
-        (&postgres as &dyn Upstream, postgres.pid().await),
-        (&mariadb, mariadb.pid().await),
-    ] {
-        println!("\nserver {} {}", pid.unwrap(), server.socket().display());
-    }
-    println!("\nready");
-    SERVERS.set((postgres, mariadb)).unwrap();
-    std::io::stdin().lines().for_each(drop);
-    panic!("as ordered");
-}
-
+/// Starts `examples/doomed.rs`, and waits until its servers run.
 fn start_owner() -> (Child, Servers) {
-    let mut owner = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "leftovers::owner", "--ignored", "--nocapture"])
+    let mut owner = Command::new(doomed())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -79,6 +59,29 @@ fn start_owner() -> (Child, Servers) {
         })
         .collect();
     (owner, Servers(servers))
+}
+
+/// The example, built first, since a single test target builds none.
+fn doomed() -> PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let built = Command::new(env!("CARGO"))
+            .args([
+                "build",
+                "--quiet",
+                "--package",
+                "sqlx-rds-sandbox",
+                "--example",
+                "doomed",
+            ])
+            .status()
+            .unwrap();
+        assert!(built.success());
+        let test = std::env::current_exe().unwrap();
+        let profile = test.parent().unwrap().parent().unwrap();
+        profile.join("examples").join("doomed")
+    };
+    PROGRAM.get_or_init(build).clone()
 }
 
 struct Servers(Vec<(u32, PathBuf)>);
