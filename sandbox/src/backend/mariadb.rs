@@ -257,8 +257,19 @@ impl Upstream for MariaDb {
 
 impl CountGrants for MySqlConnection {
     async fn count(&mut self, sql: &'static str, username: &str) -> Result<i64, sqlx::Error> {
-        sqlx::query_scalar(sql).bind(username).fetch_one(self).await
+        sqlx::query_scalar(sql)
+            .bind(unquoted(username))
+            .fetch_one(self)
+            .await
     }
+}
+
+/// A user name as a login reads it: without a pair of quotes around it.
+fn unquoted(username: &str) -> &str {
+    username
+        .strip_prefix('\'')
+        .and_then(|rest| rest.strip_suffix('\''))
+        .unwrap_or(username)
 }
 
 /// MariaDB has a script that makes the data directory; MySQL's server makes it by itself.
@@ -311,9 +322,10 @@ fn server_command(
     command.args(&options.arguments)
 }
 
-/// MariaDB grants a new role to its creator as well, who must remain an ordinary user.
+/// MariaDB grants a new role to its creator as well, who must remain an ordinary user. Names are
+/// cut where a login cuts them, at 128 characters here and at 32 in MySQL.
 const MARIADB_GRANTS: &str = "SELECT COUNT(*) FROM mysql.roles_mapping
-    WHERE Role = 'rds_iam' AND User = ? AND User <> 'root'";
+    WHERE Role = 'rds_iam' AND User = LEFT(?, 128) AND User <> 'root'";
 
 const MYSQL_GRANTS: &str = "SELECT COUNT(*) FROM mysql.role_edges
-    WHERE FROM_USER = 'rds_iam' AND TO_USER = ? AND TO_USER <> 'root'";
+    WHERE FROM_USER = 'rds_iam' AND TO_USER = LEFT(?, 32) AND TO_USER <> 'root'";

@@ -333,9 +333,10 @@ fn configuration(home: &Path, options: &PostgresOptions) -> String {
         })
 }
 
-/// A superuser counts as a member of every role, but not for `pg_hba.conf`.
+/// A superuser counts as a member of every role, but not for `pg_hba.conf`. The cast cuts a name
+/// that is too long just where a login cuts it.
 const IAM_GRANTS: &str = "SELECT count(*) FROM pg_roles
-    WHERE rolname = $1 AND NOT rolsuper AND pg_has_role(oid, 'rds_iam', 'member')";
+    WHERE rolname = $1::text::name AND NOT rolsuper AND pg_has_role(oid, 'rds_iam', 'member')";
 
 /// The superuser has a password because gateways hand the logins of ordinary users on: trusted,
 /// anyone on this machine could be superuser.

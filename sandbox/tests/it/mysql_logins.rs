@@ -97,6 +97,14 @@ async fn a_token_without_tls_is_refused() {
 }
 
 #[tokio::test]
+async fn a_name_that_the_server_unquotes_leads_to_no_other_user() {
+    let sandbox = sandbox().await;
+    let quoted = options(&sandbox, "").username("'app'");
+    let refusal = refusal(quoted.ssl_mode(MySqlSslMode::Disabled).connect().await);
+    assert_eq!((refusal.number(), refusal.code()), (1045, Some("28000")));
+}
+
+#[tokio::test]
 async fn an_ordinary_user_logs_in_with_the_servers_own_password() {
     let sandbox = sandbox().await;
     let right = sandbox.mysql().report_password();

@@ -1,11 +1,14 @@
 //! Logins to PostgreSQL through a gateway: who gets in, and what the others are told.
 
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgSslMode};
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use sqlx_rds_sandbox::backend::Postgres;
-use sqlx_rds_sandbox::{Refusal, Sandbox, Verdict};
+use sqlx_rds_sandbox::{Refusal, Sandbox, Upstream as _, Verdict};
 
 use crate::tokens::{bad_tokens, bulky_keys};
 
@@ -158,6 +161,66 @@ async fn a_role_granted_rds_iam_later_logs_in_by_token() {
         .await
         .unwrap();
     newcomer.connect().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_name_that_the_server_cuts_leads_to_no_other_user() {
+    let sandbox = sandbox().await;
+    let role = "r".repeat(63);
+    let mut admin = PgConnection::connect(&sandbox.postgres().admin_url())
+        .await
+        .unwrap();
+    let create = format!("CREATE ROLE {role} LOGIN; GRANT rds_iam TO {role}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(create))
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    let longer = options(&sandbox, "no token").username(&format!("{role}x"));
+    let refusal = refusal(longer.ssl_mode(PgSslMode::Disable).connect().await);
+    assert_eq!(refusal.code(), "28000");
+    assert_eq!(refusal.routine(), Some("ClientAuthentication"));
+}
+
+#[tokio::test]
+async fn a_server_that_recovers_says_so_through_the_gateway() {
+    // Standing by for a primary that does not exist, it never finishes recovering.
+    let server = Postgres::start().await.unwrap();
+    let home = server.socket().parent().unwrap().to_owned();
+    server.stop().await.unwrap();
+    std::fs::write(home.join("data/standby.signal"), "").unwrap();
+    let owner = std::fs::metadata(home.join("data")).unwrap();
+    std::os::unix::fs::chown(
+        home.join("data/standby.signal"),
+        Some(owner.uid()),
+        Some(owner.gid()),
+    )
+    .unwrap();
+    let mut configuration = std::fs::OpenOptions::new()
+        .append(true)
+        .open(home.join("data/postgresql.conf"))
+        .unwrap();
+    writeln!(configuration, "hot_standby = off").unwrap();
+
+    let sandbox = Sandbox::builder()
+        .postgres_on(Arc::new(server))
+        .start()
+        .await
+        .unwrap();
+    // It does not come up, as far as its owner can see.
+    let starting = sandbox.postgres().start_again();
+    let met = async {
+        loop {
+            let login = log_in(&sandbox, &sandbox.postgres().token("app")).await;
+            if let Err(sqlx::Error::Database(error)) = login.map(drop) {
+                break error;
+            }
+        }
+    };
+    let error = tokio::select! {
+        error = met => error,
+        result = starting => panic!("it came up or gave up: {result:?}"),
+    };
+    assert_eq!(error.code().as_deref(), Some("57P03"), "{error}");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
+use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
 
+use sqlx::postgres::PgDatabaseError;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::invalid;
@@ -33,10 +35,11 @@ pub(super) async fn read_password(client: &mut (impl AsyncRead + Unpin)) -> io::
 /// Clients go by more than the code: `routine` is what tells a refused token from a login that
 /// `pg_hba.conf` rejects, since both are 28000. Line numbers are those of PostgreSQL 15.
 pub(super) struct Fatal {
-    code: &'static str,
+    code: Cow<'static, str>,
     message: String,
-    line: &'static str,
-    routine: &'static str,
+    file: Cow<'static, str>,
+    line: Cow<'static, str>,
+    routine: Cow<'static, str>,
 }
 
 impl Fatal {
@@ -44,10 +47,11 @@ impl Fatal {
     /// passwords that PostgreSQL checks itself fail with 28P01.
     pub(super) fn pam(username: &str) -> Self {
         Self {
-            code: "28000",
+            code: "28000".into(),
             message: format!("PAM authentication failed for user \"{username}\""),
-            line: "334",
-            routine: "auth_failed",
+            file: "auth.c".into(),
+            line: "334".into(),
+            routine: "auth_failed".into(),
         }
     }
 
@@ -55,32 +59,50 @@ impl Fatal {
     pub(super) fn unencrypted(peer: SocketAddr, username: &str, database: &str) -> Self {
         let host = peer.ip();
         Self {
-            code: "28000",
+            code: "28000".into(),
             message: format!(
                 "pg_hba.conf rejects connection for host \"{host}\", user \"{username}\", \
                  database \"{database}\", no encryption"
             ),
-            line: "476",
-            routine: "ClientAuthentication",
+            file: "auth.c".into(),
+            line: "476".into(),
+            routine: "ClientAuthentication".into(),
         }
+    }
+
+    /// The server's own refusal to talk at all, as while it starts or recovers (57P03).
+    pub(super) fn of_server(error: &io::Error) -> Option<Self> {
+        let error = error.get_ref()?.downcast_ref::<sqlx::Error>()?;
+        let error = error
+            .as_database_error()?
+            .try_downcast_ref::<PgDatabaseError>()?;
+        Some(Self {
+            code: error.code().to_owned().into(),
+            message: error.message().to_owned(),
+            file: error.file().unwrap_or_default().to_owned().into(),
+            line: error.line().unwrap_or_default().to_string().into(),
+            routine: error.routine().unwrap_or_default().to_owned().into(),
+        })
     }
 
     pub(super) fn empty_password() -> Self {
         Self {
-            code: "28P01",
+            code: "28P01".into(),
             message: "empty password returned by client".to_owned(),
-            line: "757",
-            routine: "recv_password_packet",
+            file: "auth.c".into(),
+            line: "757".into(),
+            routine: "recv_password_packet".into(),
         }
     }
 
     /// A password with a NUL inside, or without one at its end.
     pub(super) fn password_packet() -> Self {
         Self {
-            code: "08P01",
+            code: "08P01".into(),
             message: "invalid password packet size".to_owned(),
-            line: "739",
-            routine: "recv_password_packet",
+            file: "auth.c".into(),
+            line: "739".into(),
+            routine: "recv_password_packet".into(),
         }
     }
 
@@ -89,11 +111,11 @@ impl Fatal {
         let fields = [
             (b'S', "FATAL"),
             (b'V', "FATAL"),
-            (b'C', self.code),
+            (b'C', &*self.code),
             (b'M', &self.message),
-            (b'F', "auth.c"),
-            (b'L', self.line),
-            (b'R', self.routine),
+            (b'F', &self.file),
+            (b'L', &self.line),
+            (b'R', &self.routine),
         ];
         for (kind, value) in fields {
             body.push(kind);

@@ -37,7 +37,18 @@ pub(super) async fn login(
     let username = startup.username().to_owned();
     let database = startup.database().map(str::to_owned);
     let mut attempt = Attempt::new(gate, &client, username, database);
-    let verdict = if attempt.is_iam_user().await? {
+    let is_iam_user = match attempt.is_iam_user().await {
+        Ok(answer) => answer,
+        Err(error) => {
+            let Some(fatal) = Fatal::of_server(&error) else {
+                return Err(error);
+            };
+            drop(attempt);
+            fatal.write(&mut client).await?;
+            return client.shutdown().await.map(|()| None);
+        }
+    };
+    let verdict = if is_iam_user {
         if let Err(fatal) = authenticate(&mut client, &mut attempt, &startup).await? {
             // The reason is on record before the client can act on the refusal.
             drop(attempt);
