@@ -22,7 +22,7 @@ use crate::{AwsKeys, Certificates, Clock, Endpoint, Engine, Error, Gateway, Serv
 /// use sqlx_rds_sandbox::Sandbox;
 ///
 /// let sandbox = Sandbox::builder().postgres().start().await?;
-/// println!("psql {}", sandbox.postgres().url());
+/// println!("DATABASE_URL={}", sandbox.postgres().url());
 /// let token = sandbox.postgres().token("app");
 ///
 /// sandbox.clock().advance(Duration::from_secs(900));

@@ -12,6 +12,13 @@ impl Failure {
         Self(sentence.into())
     }
 
+    /// There is no sandbox to do anything with.
+    pub(crate) fn no_sandbox(evidence: impl fmt::Display) -> Self {
+        Self(format!(
+            "no sandbox is running: {evidence}; start one with `rds-sandbox up`"
+        ))
+    }
+
     /// For `map_err`: says what was tried, and then what each error in the chain has to add.
     pub(crate) fn to<E: Error>(what: impl fmt::Display) -> impl FnOnce(E) -> Self {
         move |error| Self(format!("cannot {what}: {}", Self::from_chain(&error)))

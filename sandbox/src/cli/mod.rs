@@ -55,9 +55,12 @@ impl From<EngineName> for Engine {
 
 const AFTER_HELP: &str = "\
 Try it:
-  rds-sandbox up >sandbox.env &
+  rm -f sandbox.env
+  rds-sandbox up --ignore-stdin >sandbox.env &
+  until grep -qs RDS_SANDBOX_STATE= sandbox.env; do kill -0 $! || break; sleep 1; done
   . ./sandbox.env
-  PGPASSWORD=$(rds-sandbox token --user app) psql
+  PGPASSWORD=$(rds-sandbox token --user app) psql -c 'SELECT session_user'
+  kill $!
 
 Environment:
   RDS_SANDBOX_STATE  File by which `token` finds what `up` runs; holds keys, mode 0600.

@@ -34,10 +34,9 @@ impl State {
     pub(crate) fn read() -> Result<Summary, Failure> {
         let path = path()?;
         let text = fs::read(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Failure::new(format!(
-                "no sandbox is running: {} is not there; start one with `rds-sandbox up`",
-                path.display()
-            )),
+            io::ErrorKind::NotFound => {
+                Failure::no_sandbox(format!("{} is not there", path.display()))
+            }
             _ => Failure::to(format!("read {}", path.display()))(error),
         })?;
         serde_json::from_slice(&text).map_err(Failure::to(format!("understand {}", path.display())))
@@ -86,7 +85,13 @@ fn private_directory() -> io::Result<PathBuf> {
     Err(io::Error::new(io::ErrorKind::PermissionDenied, complaint))
 }
 
+/// Creates a file that only this user can read. One of that name is replaced, never opened: it
+/// may be a left-over of a process that had the same ID, or a link.
 fn create_private(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     File::options()
         .write(true)
         .create_new(true)

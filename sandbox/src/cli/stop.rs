@@ -8,12 +8,20 @@ use tokio::sync::oneshot;
 
 use super::Failure;
 
-/// Waits for SIGINT, SIGTERM, or the end of standard input.
+/// Waits for SIGINT, SIGTERM, SIGHUP, or the end of standard input.
 pub(crate) struct Stop {
     interrupt: Signal,
     terminate: Signal,
+    hang_up: Signal,
     /// `None` where standard input is not watched.
     input_end: Option<oneshot::Receiver<()>>,
+}
+
+/// What told the program to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Signal,
+    InputEnd,
 }
 
 impl Stop {
@@ -25,11 +33,12 @@ impl Stop {
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
+            hang_up: listen(SignalKind::hangup())?,
             input_end: watch_input.then(input_end),
         })
     }
 
-    pub(crate) async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) -> Cause {
         let input_end = async {
             match &mut self.input_end {
                 Some(end) => _ = end.await,
@@ -37,9 +46,24 @@ impl Stop {
             }
         };
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            () = input_end => {}
+            _ = self.interrupt.recv() => Cause::Signal,
+            _ = self.terminate.recv() => Cause::Signal,
+            _ = self.hang_up.recv() => Cause::Signal,
+            () = input_end => Cause::InputEnd,
+        }
+    }
+}
+
+impl Cause {
+    /// The result of a program that it stopped before anybody could use it. A signal was meant
+    /// to; standard input is closed from the start wherever a script forgot about it.
+    pub(crate) fn too_early(self) -> Result<(), Failure> {
+        match self {
+            Self::Signal => Ok(()),
+            Self::InputEnd => Err(Failure::new(
+                "standard input is closed, which stops the sandbox; \
+                 `--ignore-stdin` keeps it running",
+            )),
         }
     }
 }

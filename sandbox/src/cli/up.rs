@@ -15,7 +15,8 @@ use super::{EngineName, Failure};
 
 /// Start a sandbox, print what an application needs to use it, and run until told to stop.
 ///
-/// It stops on Ctrl-C, on SIGTERM, and when standard input closes, unless that is a terminal.
+/// It stops on Ctrl-C, on SIGTERM and SIGHUP, and when standard input closes, unless that is a
+/// terminal.
 /// Whatever ends it, even SIGKILL, its servers stop and their data is removed.
 #[derive(Args)]
 pub(crate) struct Up {
@@ -39,7 +40,7 @@ impl Up {
         let mut stop = Stop::listen(!self.ignore_stdin)?;
         let servers = tokio::select! {
             servers = self.servers() => servers?,
-            () = stop.wait() => return Ok(()),
+            cause = stop.wait() => return cause.too_early(),
         };
         let result = self.serve(&servers, &mut stop).await;
         servers.end().await;
@@ -66,7 +67,10 @@ impl Up {
         if let Some(server) = &servers.mysql {
             builder = builder.mysql_on(Arc::clone(server));
         }
-        let sandbox = builder.start().await?;
+        let sandbox = tokio::select! {
+            sandbox = builder.start() => sandbox?,
+            cause = stop.wait() => return cause.too_early(),
+        };
         let announced = self.announce(&sandbox);
         if announced.is_ok() {
             stop.wait().await;

@@ -14,7 +14,7 @@ fn psql_logs_in_with_what_up_and_token_print() {
 
     let query = |password: &str| {
         Command::new("psql")
-            .args(["-Atc", "SELECT session_user"])
+            .args(["-XAtc", "SELECT session_user"])
             .env("PGHOST", text(&postgres["host"]))
             .env("PGPORT", postgres["port"].to_string())
             .env("PGUSER", text(&postgres["user"]))
@@ -39,7 +39,7 @@ fn the_mysql_client_logs_in_with_what_up_and_token_print() {
     assert!(summary.get("postgres").is_none());
     let mysql = &summary["mysql"];
 
-    let answer = Command::new("mysql")
+    let answer = Command::new(mysql_client())
         .arg("--no-defaults")
         .args([
             "--batch",
@@ -103,7 +103,7 @@ fn a_shell_can_read_the_environment() {
     let file = sandbox.directory.path().join("environment");
     std::fs::write(&file, sandbox.lines.join("\n")).unwrap();
     let answer = Command::new("/bin/sh")
-        .args(["-euc", r#". "$1"; PGPASSWORD=$("$2" token --user app) psql -Atc 'SELECT 1'; echo "$DATABASE_URL""#])
+        .args(["-euc", r#". "$1"; PGPASSWORD=$("$2" token --user app) psql -XAtc 'SELECT 1'; echo "$DATABASE_URL""#])
         .args(["sh", file.to_str().unwrap(), PROGRAM])
         .output()
         .unwrap();
@@ -121,7 +121,7 @@ fn a_shell_can_read_the_environment() {
 
 #[test]
 fn a_signal_ends_it_as_well() {
-    for signal in ["-INT", "-TERM"] {
+    for signal in ["-INT", "-TERM", "-HUP"] {
         let sandbox = Running::start(&["--json", "--ignore-stdin", "--engine", "postgres"]);
         let pid = sandbox.program.id().to_string();
         assert!(
@@ -182,6 +182,62 @@ fn a_token_needs_a_sandbox_that_runs() {
         "{}",
         stderr(&output)
     );
+}
+
+#[test]
+fn a_token_needs_a_sandbox_that_runs_still() {
+    let sandbox = Running::start(&["--json", "--engine", "postgres"]);
+    let text = std::fs::read(sandbox.state()).unwrap();
+    sandbox.close();
+    // As it would be after SIGKILL, which leaves no time to remove it.
+    let left_over = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(left_over.path(), text).unwrap();
+    let output = Command::new(PROGRAM)
+        .args(["token", "--user", "app"])
+        .env("RDS_SANDBOX_STATE", left_over.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("no sandbox is running") && stdout(&output).is_empty(),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_token_is_for_the_engine_at_the_port() {
+    let sandbox = Running::start(&["--json"]);
+    let summary = sandbox.summary();
+    let start =
+        |engine: &str, port: &str| format!("{}:{port}/?", text(&summary[engine]["sign_host"]));
+    for engine in ["postgres", "mysql"] {
+        let port = summary[engine]["port"].to_string();
+        let token = sandbox.token(&["--user", "app", "--port", &port]);
+        assert!(token.starts_with(&start(engine, &port)), "{token}");
+    }
+    let port = summary["postgres"]["port"].to_string();
+    let token = sandbox.token(&["--user", "app"]);
+    assert!(token.starts_with(&start("postgres", &port)), "{token}");
+    let token = sandbox.token(&["--user", "app", "--engine", "mysql", "--port", &port]);
+    assert!(token.starts_with(&start("mysql", &port)), "{token}");
+    sandbox.close();
+}
+
+#[test]
+fn it_says_so_if_standard_input_is_closed_from_the_start() {
+    let output = Command::new(PROGRAM)
+        .args(["up", "--engine", "postgres"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let complaint = stderr(&output);
+    assert!(
+        complaint.contains("standard input is closed") && complaint.contains("--ignore-stdin"),
+        "{complaint}"
+    );
+    assert!(stdout(&output).is_empty());
 }
 
 /// `rds-sandbox up`, with all its files in a directory of its own.
@@ -258,6 +314,14 @@ impl Running {
             .filter(|name| name != "environment")
             .collect();
         assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+/// MariaDB's client by its own name, where it has one: as `mysql` it is deprecated.
+fn mysql_client() -> &'static str {
+    match Command::new("mariadb").arg("--version").output() {
+        Ok(_) => "mariadb",
+        Err(_) => "mysql",
     }
 }
 
