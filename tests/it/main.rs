@@ -13,6 +13,5 @@ mod login;
 mod manager;
 mod plane;
 mod pool;
-mod redaction;
 mod settings;
 mod transaction;

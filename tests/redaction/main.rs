@@ -1,27 +1,31 @@
 //! No secret reaches a log, an error or a `Debug`.
+//!
+//! A program of its own, since it listens to every thread: what is logged is the whole process's.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a panic is how a test reports"
+)]
+#![allow(dead_code, reason = "the plane has more than these tests need")]
+
+#[path = "../it/plane.rs"]
+mod plane;
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use sqlx_rds::{ConnectOptions, Connector, Login, Password, PoolOptions};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::plane::{Plane, Script, TestEngine};
+use plane::{Plane, Script, TestEngine, on_both_engines};
 
-// On one thread, or tasks of the pool would log past the subscriber.
-#[tokio::test]
-async fn postgres() {
-    nothing_secret_is_logged_or_shown::<sqlx::Postgres>().await;
+on_both_engines! {
+    nothing_secret_is_logged_or_shown,
 }
 
-#[tokio::test]
-async fn mysql() {
-    nothing_secret_is_logged_or_shown::<sqlx::MySql>().await;
-}
-
-/// Everything that is logged while it lives, from every crate, at TRACE.
+/// Everything that is logged, from every crate, at TRACE.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -44,15 +48,18 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-async fn nothing_secret_is_logged_or_shown<DB: TestEngine>() {
+static LOG: LazyLock<Log> = LazyLock::new(|| {
     let log = Log::default();
-    let _logging = tracing_subscriber::fmt()
+    tracing_subscriber::fmt()
         .with_ansi(false)
         .with_max_level(tracing::Level::TRACE)
         .with_writer(log.clone())
-        .finish()
-        .set_default();
+        .init();
+    log
+});
 
+async fn nothing_secret_is_logged_or_shown<DB: TestEngine>() {
+    let log = LOG.clone();
     let plane = Plane::<DB>::shared().await;
     let mut shown = String::new();
     let mut show = |text: String| shown.push_str(&text);
