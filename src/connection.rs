@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool::managed::{self, Object};
+use deadpool::managed::Object;
 use futures_core::future::BoxFuture;
 use sqlx::{Acquire, Connection, Transaction};
 use tokio::runtime::Handle;
@@ -13,7 +14,10 @@ use tokio::time::timeout;
 use crate::classify::ErrorKind;
 use crate::engine::Engine;
 use crate::epoch::{Doubt, Epoch};
-use crate::manager::{ManagedConnection, Manager, State};
+use crate::hooks::Hook;
+use crate::managed::{ManagedConnection, State};
+use crate::manager::{self, Manager};
+use crate::shared::Shared;
 use crate::telemetry::{self, DiscardReason};
 
 /// How long what a dropped query or transaction left on a connection may take to clear.
@@ -29,37 +33,50 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct PoolConnection<DB: Engine> {
     /// Empty only while it is dropped or taken apart.
     object: Option<Object<Manager<DB>>>,
-    pool: managed::Pool<Manager<DB>>,
 }
 
 impl<DB: Engine> PoolConnection<DB> {
-    pub(crate) fn new(object: Object<Manager<DB>>, pool: managed::Pool<Manager<DB>>) -> Self {
+    pub(crate) fn new(object: Object<Manager<DB>>) -> Self {
         Self {
             object: Some(object),
-            pool,
         }
     }
 
-    /// Closes the connection instead of giving it back; the pool may open another.
+    /// Closes the connection instead of giving it back; the pool may open another when it is gone.
     ///
     /// # Errors
     ///
-    /// Those of saying goodbye to the server. The connection is gone all the same.
+    /// Those of saying goodbye to the server, which may take a second. The connection is gone all
+    /// the same.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: the connection is dropped.
-    pub async fn close(self) -> Result<(), sqlx::Error> {
-        self.detach().close().await
+    pub async fn close(mut self) -> Result<(), sqlx::Error> {
+        self.managed().close().await
+    }
+
+    /// Closes the connection when it is dropped, instead of giving it back. The server is told in a
+    /// task.
+    pub fn close_on_drop(&mut self) {
+        self.managed().state = State::Unfit(DiscardReason::Closed);
     }
 
     /// Takes the connection out of the pool, which may then open another.
     #[must_use]
     pub fn detach(mut self) -> DB::Connection {
-        match self.object.take() {
-            Some(object) => Object::take(object).into_connection(),
-            None => unreachable!("{TAKEN}"),
-        }
+        // The place is given up when `self` is dropped.
+        self.managed().take()
+    }
+
+    /// Takes the connection for good, and its place in the pool with it: the pool can hold one
+    /// connection fewer from then on.
+    #[must_use]
+    pub fn leak(mut self) -> DB::Connection {
+        let connection = self.managed().take();
+        // An object that is never dropped is never given back, which is what is asked for.
+        std::mem::forget(self.object.take());
+        connection
     }
 
     pub(crate) fn managed(&mut self) -> &mut ManagedConnection<DB> {
@@ -69,30 +86,24 @@ impl<DB: Engine> PoolConnection<DB> {
         }
     }
 
-    pub(crate) fn manager(&self) -> &Manager<DB> {
-        self.pool.manager()
-    }
-
     /// What to raise if the connection turns out dead while somebody else holds it.
     pub(crate) fn suspicion(&mut self) -> Suspicion<DB> {
+        let connection = self.managed();
         Suspicion {
-            epoch: self.managed().epoch,
-            pool: self.pool.clone(),
+            epoch: connection.epoch,
+            shared: Arc::clone(&connection.shared),
         }
     }
 
     /// Judges the connection by how its work ended and by what the work may have left open.
     pub(crate) fn settle<T>(&mut self, result: &Result<T, sqlx::Error>, leaves: Leaves) {
-        let Some(connection) = self.object.as_deref_mut() else {
-            return;
-        };
-        let manager = self.pool.manager();
+        let connection = self.managed();
         match result {
-            Ok(_) if leaves == Leaves::Nothing => manager.proven(connection),
+            Ok(_) if leaves == Leaves::Nothing => connection.proven(),
             Ok(_) => connection.state = State::Dirty,
             Err(error) => match ErrorKind::of(error) {
-                ErrorKind::Disconnected => manager.doubt(connection, Doubt::Life),
-                ErrorKind::ReadOnly => manager.doubt(connection, Doubt::Writer),
+                ErrorKind::Disconnected => connection.doubt(Doubt::Life),
+                ErrorKind::ReadOnly => connection.doubt(Doubt::Writer),
                 // The answer may not have been read to its end.
                 _ => connection.state = State::Dirty,
             },
@@ -109,77 +120,125 @@ pub(crate) enum Leaves {
     Transaction,
 }
 
-const TAKEN: &str = "only `drop` and `detach` take the object, and both end its holder";
+const TAKEN: &str = "only `drop` and `leak` take the object, and both end its holder";
 
 /// Remembers what a connection's death would say about others.
 pub(crate) struct Suspicion<DB: Engine> {
     epoch: Epoch,
-    pool: managed::Pool<Manager<DB>>,
+    shared: Arc<Shared<DB>>,
 }
 
 impl<DB: Engine> Suspicion<DB> {
     pub(crate) fn raise(self) {
-        self.pool.manager().end_epoch(self.epoch);
+        self.shared.epochs.end(self.epoch, Doubt::Life);
     }
 }
 
 impl<DB: Engine> Drop for PoolConnection<DB> {
     fn drop(&mut self) {
-        let Some(object) = self.object.take() else {
+        let Some(mut object) = self.object.take() else {
             return;
         };
-        match object.state {
-            State::Clean => give_back(object, &self.pool),
-            State::Unfit(reason) => discard(object, reason),
-            State::Dirty => match Handle::try_current() {
-                Ok(runtime) => {
-                    runtime.spawn(drain(object, self.pool.clone()));
+        let state = object.state;
+        let after_release = object.shared.options.hooks.after_release.clone();
+        let after_release = after_release.filter(|_| !*object.shared.closed.borrow());
+        match (state, after_release) {
+            (State::Clean, None) => give_back(object),
+            (State::Unfit(reason), _) => discard(object, reason),
+            (_, after_release) => {
+                if after_release.is_some() {
+                    // Should the task never run, nobody gets a connection that it has not seen.
+                    object.state = State::Unfit(DiscardReason::Unclean);
                 }
-                Err(_) => discard(object, DiscardReason::Unclean),
-            },
+                match Handle::try_current() {
+                    Ok(runtime) => {
+                        runtime.spawn(release(object, state, after_release));
+                    }
+                    Err(_) => discard(object, DiscardReason::Unclean),
+                }
+            }
         }
+    }
+}
+
+/// Clears a connection, shows it to `after_release`, and gives it back.
+async fn release<DB: Engine>(
+    mut object: Object<Manager<DB>>,
+    state: State,
+    after_release: Option<Hook<DB, bool>>,
+) {
+    let kept = async {
+        if state != State::Clean {
+            drain(&mut object).await?;
+        }
+        match after_release {
+            Some(after_release) => show(&mut object, &after_release).await,
+            None => Ok(()),
+        }
+    };
+    match kept.await {
+        Ok(()) => {
+            object.state = State::Clean;
+            give_back(object);
+        }
+        Err(reason) => discard(object, reason),
     }
 }
 
 /// Reads what is left on the wire, sends what waits to be sent, and ends what is open.
-async fn drain<DB: Engine>(mut object: Object<Manager<DB>>, pool: managed::Pool<Manager<DB>>) {
-    let cleansed = timeout(DRAIN_TIMEOUT, DB::cleanse(&mut object.connection)).await;
-    match cleansed {
+async fn drain<DB: Engine>(connection: &mut ManagedConnection<DB>) -> Result<(), DiscardReason> {
+    match timeout(DRAIN_TIMEOUT, DB::cleanse(connection.raw())).await {
         // sqlx would take the next transaction for one inside this.
-        Ok(Ok(())) if object.connection.is_in_transaction() => {
-            discard(object, DiscardReason::Unclean);
-        }
+        Ok(Ok(())) if connection.raw().is_in_transaction() => Err(DiscardReason::Unclean),
         Ok(Ok(())) => {
-            pool.manager().proven(&mut object);
-            give_back(object, &pool);
+            connection.epoch = connection.shared.epochs.renew(connection.epoch);
+            Ok(())
         }
         Ok(Err(error)) if ErrorKind::of(&error) == ErrorKind::Disconnected => {
-            pool.manager().doubt(&mut object, Doubt::Life);
-            discard(object, DiscardReason::Lost);
+            connection.doubt(Doubt::Life);
+            Err(DiscardReason::Lost)
         }
-        Ok(Err(_)) => discard(object, DiscardReason::Unclean),
-        Err(_) => discard(object, DiscardReason::Drain),
+        Ok(Err(_)) => Err(DiscardReason::Unclean),
+        Err(_) => Err(DiscardReason::Drain),
     }
 }
 
-fn give_back<DB: Engine>(mut object: Object<Manager<DB>>, pool: &managed::Pool<Manager<DB>>) {
-    if pool.is_closed() {
-        return Object::take(object).say_goodbye();
+/// Asks the app whether it wants the connection back.
+async fn show<DB: Engine>(
+    connection: &mut ManagedConnection<DB>,
+    after_release: &Hook<DB, bool>,
+) -> Result<(), DiscardReason> {
+    let metadata = connection.metadata(connection.shared.clock.now(), Duration::ZERO);
+    let bound = connection.shared.options.acquire_timeout;
+    match timeout(bound, after_release(connection.raw(), metadata)).await {
+        Ok(Ok(true)) => Ok(()),
+        Ok(Ok(false)) => Err(DiscardReason::Rejected),
+        Ok(Err(error)) => {
+            telemetry::callback_failed("after_release", &error);
+            Err(DiscardReason::Unclean)
+        }
+        Err(elapsed) => {
+            telemetry::callback_failed("after_release", &elapsed);
+            Err(DiscardReason::Unclean)
+        }
     }
-    let manager = pool.manager();
-    let now = manager.clock().now();
+}
+
+/// deadpool lets go of it where the pool is closed, and it says goodbye.
+fn give_back<DB: Engine>(mut object: Object<Manager<DB>>) {
+    let now = object.shared.clock.now();
     object.idle_since = now;
+    let due = object.shared.sweep_is_due(now);
+    let pool = due.then(|| Object::pool(&object)).flatten();
     drop(object);
-    if manager.sweep_is_due(now) {
-        let swept = pool.retain(|connection, _| manager.is_fit(connection, now));
-        for connection in swept.removed {
-            telemetry::discarded(DiscardReason::Idle, connection.generation);
-            connection.say_goodbye();
-        }
+    if let Some(pool) = pool {
+        manager::sweep(&pool);
     }
 }
 
-fn discard<DB: Engine>(object: Object<Manager<DB>>, reason: DiscardReason) {
+/// Gives up the connection's place; how it says goodbye depends on its state.
+fn discard<DB: Engine>(mut object: Object<Manager<DB>>, reason: DiscardReason) {
+    object.state = State::Unfit(reason);
     telemetry::discarded(reason, object.generation);
     drop(Object::take(object));
 }
@@ -189,7 +248,7 @@ impl<DB: Engine> Deref for PoolConnection<DB> {
 
     fn deref(&self) -> &DB::Connection {
         match &self.object {
-            Some(object) => &object.connection,
+            Some(object) => object,
             None => unreachable!("{TAKEN}"),
         }
     }

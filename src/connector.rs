@@ -17,6 +17,7 @@ use crate::connect_options::{ConnectOptions, Resolved};
 use crate::endpoint::Endpoint;
 use crate::engine::{Engine, OptionsOf};
 use crate::error::{ConfigError, LoginError};
+use crate::hooks::{Hook, PoolConnectionMetadata};
 use crate::login::Login;
 use crate::login::cache::LoginCache;
 use crate::{retry, telemetry};
@@ -33,6 +34,7 @@ const BACKOFF: Backoff = Backoff {
 pub struct Connector<DB: Engine>(Arc<Shared<DB>>);
 
 struct Shared<DB: Engine> {
+    given: ConnectOptions<DB>,
     options: OptionsOf<DB>,
     endpoint: Endpoint,
     logins: Option<LoginCache>,
@@ -47,14 +49,16 @@ impl<DB: Engine> Connector<DB> {
     ///
     /// [`ConfigError`] for what cannot work, with what to write instead.
     pub fn new(options: impl Into<ConnectOptions<DB>>) -> Result<Self, ConfigError> {
+        let given = options.into();
         let Resolved {
             options,
             endpoint,
             logins,
             clock,
             connect_timeout,
-        } = options.into().resolve()?;
+        } = given.clone().resolve()?;
         Ok(Self(Arc::new(Shared {
+            given,
             options,
             endpoint,
             logins,
@@ -76,15 +80,18 @@ impl<DB: Engine> Connector<DB> {
     /// Cancel safe: a half-open connection is dropped.
     pub async fn connect(&self) -> Result<DB::Connection, sqlx::Error> {
         let deadline = Instant::now() + self.0.connect_timeout;
-        self.connect_by(deadline)
+        self.connect_by(deadline, None)
             .await
             .map(|(connection, _)| connection)
     }
 
     /// Opens a connection by `deadline`, and tells the generation of the login it used.
+    ///
+    /// An error of `after_connect` ends the attempt like any other.
     pub(crate) async fn connect_by(
         &self,
         deadline: Instant,
+        after_connect: Option<&Hook<DB, ()>>,
     ) -> Result<(DB::Connection, u64), sqlx::Error> {
         let Shared {
             endpoint,
@@ -104,7 +111,13 @@ impl<DB: Engine> Connector<DB> {
         let result = retry::until(
             deadline,
             BACKOFF,
-            || self.attempt(&reminted),
+            || async {
+                let (mut connection, login) = self.attempt(&reminted).await?;
+                if let Some(after_connect) = after_connect {
+                    after_connect(&mut connection, PoolConnectionMetadata::new_one()).await?;
+                }
+                Ok((connection, login))
+            },
             is_passing,
             hung,
         )
@@ -175,12 +188,14 @@ impl<DB: Engine> Connector<DB> {
         }
     }
 
-    pub(crate) fn clock(&self) -> &Clock {
-        &self.0.clock
+    /// The options as they were given.
+    pub(crate) fn given(&self) -> &ConnectOptions<DB> {
+        &self.0.given
     }
 
-    pub(crate) fn connect_timeout(&self) -> Duration {
-        self.0.connect_timeout
+    /// sqlx's options, without the login.
+    pub(crate) fn options(&self) -> &OptionsOf<DB> {
+        &self.0.options
     }
 
     fn generation_facts<'a>(&self, login: Option<&'a Login>) -> telemetry::LoginFacts<'a> {

@@ -28,8 +28,8 @@ where
         Box::pin(async move {
             let query = Inspected::new(query);
             let leaves = query.leaves();
-            let mut connection = pool.acquire().await?;
-            let result = (**connection.managed()).execute(query).await;
+            let mut connection = pool.checkout().await?;
+            let result = connection.managed().lend().execute(query).await;
             connection.settle(&result, leaves);
             result
         })
@@ -44,8 +44,8 @@ where
         Box::pin(async move {
             let query = Inspected::new(query);
             let leaves = query.leaves();
-            let mut connection = pool.acquire().await?;
-            let result = (**connection.managed()).fetch_all(query).await;
+            let mut connection = pool.checkout().await?;
+            let result = connection.managed().lend().fetch_all(query).await;
             connection.settle(&result, leaves);
             result
         })
@@ -63,9 +63,9 @@ where
         Box::pin(TryAsyncStream::new(move |yielder| async move {
             let query = Inspected::new(query);
             let leaves = query.leaves();
-            let mut connection = pool.acquire().await?;
+            let mut connection = pool.checkout().await?;
             // A stream that is dropped half way leaves it dirty.
-            let mut steps = (**connection.managed()).fetch_many(query);
+            let mut steps = connection.managed().lend().fetch_many(query);
             let result = loop {
                 match steps.try_next().await {
                     Ok(Some(step)) => yielder.r#yield(step).await,
@@ -91,14 +91,14 @@ where
         Box::pin(async move {
             let query = Inspected::new(query);
             let leaves = query.leaves();
-            let mut connection = pool.acquire().await?;
+            let mut connection = pool.checkout().await?;
             if DB::DRAINS_AFTER_ONE_ROW {
-                let result = (**connection.managed()).fetch_optional(query).await;
+                let result = connection.managed().lend().fetch_optional(query).await;
                 connection.settle(&result, leaves);
                 return result;
             }
             let mut first = None;
-            let mut steps = (**connection.managed()).fetch_many(query);
+            let mut steps = connection.managed().lend().fetch_many(query);
             let result = loop {
                 match steps.try_next().await {
                     // Read on to the end, which is near for a query that yields one row; where
@@ -126,8 +126,12 @@ where
     {
         let pool = self.clone();
         Box::pin(async move {
-            let mut connection = pool.acquire().await?;
-            let result = (**connection.managed()).prepare_with(sql, parameters).await;
+            let mut connection = pool.checkout().await?;
+            let result = connection
+                .managed()
+                .lend()
+                .prepare_with(sql, parameters)
+                .await;
             connection.settle(&result, Leaves::Nothing);
             result
         })
@@ -139,8 +143,8 @@ where
     {
         let pool = self.clone();
         Box::pin(async move {
-            let mut connection = pool.acquire().await?;
-            let result = (**connection.managed()).describe(sql).await;
+            let mut connection = pool.checkout().await?;
+            let result = connection.managed().lend().describe(sql).await;
             connection.settle(&result, Leaves::Nothing);
             result
         })

@@ -3,8 +3,10 @@
 
 mod backoff;
 mod cap;
+mod census;
 mod classify;
 mod clock;
+mod close_event;
 mod connect_options;
 mod connection;
 mod connector;
@@ -13,13 +15,17 @@ mod engine;
 mod epoch;
 mod error;
 mod executor;
+mod hooks;
+mod keeper;
 mod login;
+mod managed;
 mod manager;
+mod open;
 mod options;
 mod password;
-mod pool;
 mod random;
 mod retry;
+mod shared;
 mod shell;
 #[cfg(feature = "iam")]
 mod sign;
@@ -28,10 +34,11 @@ mod tls;
 mod transaction;
 mod url;
 
+pub mod pool;
+
 pub use self::classify::{ErrorKind, Recovery};
 pub use self::clock::{Clock, Moment};
 pub use self::connect_options::ConnectOptions;
-pub use self::connection::PoolConnection;
 pub use self::connector::Connector;
 pub use self::endpoint::Endpoint;
 pub use self::engine::Engine;
@@ -39,10 +46,10 @@ pub use self::error::{ConfigError, LoginError};
 #[cfg(feature = "iam")]
 pub use self::login::environment::EnvironmentCredentialsProvider;
 pub use self::login::{Login, ProvideLogin, ProvideLoginFuture};
-pub use self::manager::{ManagedConnection, Manager};
-pub use self::options::PoolOptions;
+pub use self::managed::ManagedConnection;
+pub use self::manager::Manager;
 pub use self::password::Password;
-pub use self::pool::Pool;
+pub use self::pool::{CloseEvent, Pool, PoolConnection, PoolConnectionMetadata, PoolOptions};
 pub use self::tls::RootCertificates;
 
 /// A pool of PostgreSQL connections.
@@ -60,3 +67,21 @@ pub type MySqlPool = Pool<sqlx::MySql>;
 /// Settings of a [`MySqlPool`].
 #[cfg(feature = "mysql")]
 pub type MySqlPoolOptions = PoolOptions<sqlx::MySql>;
+
+/// [`sqlx::postgres`] with this crate's pool in the place of sqlx's, so that a `use` line changes by
+/// one word.
+#[cfg(feature = "postgres")]
+pub mod postgres {
+    pub use sqlx::postgres::*;
+
+    pub use crate::{PgPool, PgPoolOptions};
+}
+
+/// [`sqlx::mysql`] with this crate's pool in the place of sqlx's, so that a `use` line changes by
+/// one word.
+#[cfg(feature = "mysql")]
+pub mod mysql {
+    pub use sqlx::mysql::*;
+
+    pub use crate::{MySqlPool, MySqlPoolOptions};
+}

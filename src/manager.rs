@@ -1,32 +1,71 @@
 //! deadpool's trait over sqlx connections: create, vet for reuse, let go.
 
 use std::fmt;
-use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
+use deadpool::managed::{self, Metrics, Object, RecycleError, RecycleResult, Timeouts};
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
 use sqlx::Connection;
-use tokio::runtime::Handle;
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use crate::clock::{Clock, Moment};
+use crate::connect_options::ConnectOptions;
 use crate::connector::Connector;
-use crate::engine::Engine;
-use crate::epoch::{Doubt, Epoch, Epochs};
-use crate::shell::{Lent, Shell};
+use crate::engine::{Engine, OptionsOf};
+use crate::epoch::Doubt;
+use crate::error::ConfigError;
+use crate::managed::{ManagedConnection, State};
+use crate::options::PoolOptions;
+use crate::random;
+use crate::shared::Shared;
 use crate::telemetry::{self, DiscardReason};
 
+/// For a `get` that does not wait for a place.
+pub(crate) const AT_ONCE: Timeouts = Timeouts {
+    wait: Some(Duration::ZERO),
+    create: None,
+    recycle: None,
+};
+
+/// How a `get` is meant: deadpool's `create` and `recycle` take no argument.
+#[derive(Clone, Copy)]
+enum Get {
+    /// Its connection must be there by then. Cutting `create` off from outside would lose the error
+    /// that explains the delay.
+    By(Instant),
+    /// Only what is idle will do, and nothing is waited for.
+    Idle,
+}
+
 tokio::task_local! {
-    /// By when the `get` that is running must have its connection: deadpool's `create` takes no
-    /// argument, and cutting it off from outside would lose the error that explains the delay.
-    static DEADLINE: Instant;
+    static GET: Get;
 }
 
 /// Runs a `get` whose connects keep to `deadline`.
 pub(crate) async fn by<F: Future>(deadline: Instant, get: F) -> F::Output {
-    DEADLINE.scope(deadline, get).await
+    GET.scope(Get::By(deadline), get).await
+}
+
+/// An idle connection, where there is one; neither pinged nor shown to `before_acquire`.
+pub(crate) fn take_idle<DB: Engine>(
+    pool: &managed::Pool<Manager<DB>>,
+) -> Option<Object<Manager<DB>>> {
+    GET.sync_scope(Get::Idle, || pool.timeout_get(&AT_ONCE).now_or_never())?
+        .ok()
+}
+
+/// Lets go of idle connections that are not fit for use.
+pub(crate) fn sweep<DB: Engine>(pool: &managed::Pool<Manager<DB>>) {
+    let now = pool.manager().shared.clock.now();
+    // The removed ones say goodbye when they are dropped, here, with no lock held.
+    for connection in pool.retain(|kept, _| kept.flaw(now).is_none()).removed {
+        if let Some(reason) = connection.flaw(now) {
+            telemetry::discarded(reason, connection.generation);
+        }
+    }
 }
 
 /// A deadpool manager whose connections log in with the current login.
@@ -51,124 +90,110 @@ pub(crate) async fn by<F: Future>(deadline: Instant, get: F) -> F::Output {
 ///
 /// There, what a dropped query or transaction left on a connection is cleared only when the
 /// connection is next taken; `Pool` clears it at once.
-#[derive(Debug)]
 pub struct Manager<DB: Engine> {
-    connector: Connector<DB>,
-    limits: Limits,
-    /// So that ping timeouts do not add up: idle connections from before a failure are dropped
-    /// unpinged.
-    epochs: Epochs,
-    /// Connections that are open, until their goodbye to the server has ended.
-    open: Arc<watch::Sender<usize>>,
-    /// Connections that are inside transactions.
-    pub(crate) lent: Lent<DB>,
-    /// When idle connections were last looked through.
-    swept: Mutex<Moment>,
+    target: RwLock<Target<DB>>,
+    pub(crate) shared: Arc<Shared<DB>>,
+    /// At most this many are open at the server at once, those that say goodbye among them.
+    max_open: usize,
 }
 
-/// How long a connection may be used and trusted.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    pub(crate) max_lifetime: Option<Duration>,
-    pub(crate) idle_timeout: Option<Duration>,
-    pub(crate) ping_after: Duration,
-    pub(crate) ping_timeout: Duration,
+/// Where connections lead, or why none can be opened.
+pub(crate) struct Target<DB: Engine> {
+    pub(crate) options: ConnectOptions<DB>,
+    pub(crate) connector: Result<Connector<DB>, ConfigError>,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
+impl<DB: Engine> Target<DB> {
+    pub(crate) fn new(connector: Connector<DB>) -> Self {
         Self {
-            max_lifetime: Some(Duration::from_secs(30 * 60)),
-            idle_timeout: Some(Duration::from_secs(10 * 60)),
-            ping_after: Duration::from_millis(100),
-            ping_timeout: Duration::from_secs(2),
+            options: connector.given().clone(),
+            connector: Ok(connector),
+        }
+    }
+}
+
+impl<DB: Engine> Clone for Target<DB> {
+    fn clone(&self) -> Self {
+        Self {
+            options: self.options.clone(),
+            connector: self.connector.clone(),
         }
     }
 }
 
 impl<DB: Engine> Manager<DB> {
-    /// A manager with the limits that [`PoolOptions`](crate::PoolOptions) documents as defaults.
+    /// A manager with the limits that [`PoolOptions`](crate::PoolOptions) documents as defaults;
+    /// deadpool's pool has a size of its own.
     #[must_use]
     pub fn new(connector: Connector<DB>) -> Self {
-        Self::with_limits(connector, Limits::default())
-    }
-
-    pub(crate) fn with_limits(connector: Connector<DB>, limits: Limits) -> Self {
-        let swept = Mutex::new(connector.clock().now());
         Self {
-            connector,
-            limits,
-            epochs: Epochs::default(),
-            open: Arc::default(),
-            lent: Lent::default(),
-            swept,
+            max_open: usize::MAX,
+            ..Self::with_options(Target::new(connector), PoolOptions::new())
         }
     }
 
-    pub(crate) fn clock(&self) -> &Clock {
-        self.connector.clock()
-    }
-
-    /// Waits until no connection is open.
-    pub(crate) async fn none_open(&self) {
-        // Cannot fail: `self` holds the sending half.
-        let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
-    }
-
-    /// The server was heard just now, and has nothing more to say.
-    pub(crate) fn proven(&self, connection: &mut ManagedConnection<DB>) {
-        connection.state = State::Clean;
-        connection.epoch = self.epochs.renew(connection.epoch);
-    }
-
-    /// A connection has failed in a way that throws doubt on others.
-    pub(crate) fn doubt(&self, connection: &mut ManagedConnection<DB>, doubt: Doubt) {
-        connection.state = State::Unfit(match doubt {
-            Doubt::Life => DiscardReason::Lost,
-            Doubt::Writer => DiscardReason::Reader,
-        });
-        self.epochs.end(connection.epoch, doubt);
-    }
-
-    pub(crate) fn end_epoch(&self, epoch: Epoch) {
-        self.epochs.end(epoch, Doubt::Life);
-    }
-
-    /// Whether idle connections should be looked through: at most once a second.
-    ///
-    /// The pool takes the connection that was used last, so those at the other end are never met
-    /// by `recycle`.
-    pub(crate) fn sweep_is_due(&self, now: Moment) -> bool {
-        // Held for a comparison; who finds it held leaves the sweep to that one.
-        let Ok(mut swept) = self.swept.try_lock() else {
-            return false;
-        };
-        let due = now.since(*swept) >= Duration::from_secs(1);
-        if due {
-            *swept = now;
-        }
-        due
-    }
-
-    pub(crate) fn is_fit(&self, connection: &ManagedConnection<DB>, now: Moment) -> bool {
-        self.flaw(connection, now).is_none()
-    }
-
-    /// Why a connection is not fit for use, as far as that shows without asking the server.
-    fn flaw(&self, connection: &ManagedConnection<DB>, now: Moment) -> Option<DiscardReason> {
-        let over = |age: Duration, limit: Option<Duration>| limit.is_some_and(|limit| age > limit);
-        if let State::Unfit(reason) = connection.state {
-            Some(reason)
-        } else if connection.epoch != self.epochs.now() {
-            Some(DiscardReason::Epoch)
-        } else if over(now.since(connection.created), self.limits.max_lifetime) {
-            Some(DiscardReason::Lifetime)
-        } else if over(now.since(connection.idle_since), self.limits.idle_timeout) {
-            Some(DiscardReason::Idle)
-        } else {
-            None
+    pub(crate) fn with_options(target: Target<DB>, options: PoolOptions<DB>) -> Self {
+        Self {
+            max_open: options.max_connections as usize,
+            shared: Arc::new(Shared::new(options, target.options.clock.clone())),
+            target: RwLock::new(target),
         }
     }
+
+    pub(crate) fn connector(&self) -> Result<Connector<DB>, ConfigError> {
+        self.target().connector
+    }
+
+    pub(crate) fn connect_options(&self) -> OptionsOf<DB> {
+        let target = self.target();
+        match target.connector {
+            Ok(connector) => connector.options().clone(),
+            Err(_) => target.options.options,
+        }
+    }
+
+    /// Leads new connections elsewhere, with logins from where they came before.
+    pub(crate) fn set_connect_options(&self, to: OptionsOf<DB>) -> Result<(), ConfigError> {
+        let options = self.target().options.map(|_| to);
+        let target = Target::new(Connector::new(options)?);
+        *self.target.write().unwrap_or_else(PoisonError::into_inner) = target;
+        Ok(())
+    }
+
+    fn target(&self) -> Target<DB> {
+        self.target
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    async fn open(&self, deadline: Instant) -> Result<ManagedConnection<DB>, sqlx::Error> {
+        let Shared {
+            options,
+            epochs,
+            census,
+            ..
+        } = &*self.shared;
+        let connector = self.connector()?;
+        let epoch = epochs.now();
+        let presence = census.enter(self.max_open).await;
+        let (connection, generation) = connector
+            .connect_by(deadline, options.hooks.after_connect.as_ref())
+            .await?;
+        Ok(ManagedConnection::new(
+            connection,
+            presence,
+            Arc::clone(&self.shared),
+            epoch,
+            generation,
+            options.max_lifetime.map(shortened),
+        ))
+    }
+}
+
+/// A lifetime up to 10 % shorter, so that a crowd that came together does not go together.
+fn shortened(lifetime: Duration) -> Duration {
+    lifetime.mul_f64(1.0 - random::fraction() / 10.0)
 }
 
 impl<DB: Engine> managed::Manager for Manager<DB> {
@@ -176,23 +201,17 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
     type Error = sqlx::Error;
 
     async fn create(&self) -> Result<ManagedConnection<DB>, sqlx::Error> {
-        let epoch = self.epochs.now();
-        let presence = Presence::new(&self.open);
-        let deadline = DEADLINE
-            .try_with(|deadline| *deadline)
-            .unwrap_or_else(|_| Instant::now() + self.connector.connect_timeout());
-        let (connection, generation) = self.connector.connect_by(deadline).await?;
-        let now = self.clock().now();
-        Ok(ManagedConnection {
-            connection,
-            created: now,
-            idle_since: now,
-            generation,
-            epoch,
-            state: State::Clean,
-            shell: None,
-            presence,
-        })
+        let deadline = match GET.try_with(|get| *get) {
+            Ok(Get::By(deadline)) => deadline,
+            Ok(Get::Idle) => return Err(sqlx::Error::PoolTimedOut),
+            Err(_) => Instant::now() + self.shared.options.acquire_timeout,
+        };
+        let mut closed = self.shared.closed.subscribe();
+        let closed = pin!(closed.wait_for(|closed| *closed));
+        match select(closed, pin!(self.open(deadline))).await {
+            Either::Left(_) => Err(sqlx::Error::PoolClosed),
+            Either::Right((opened, _)) => opened,
+        }
     }
 
     /// deadpool drops what this refuses, and its error with it: it is traced here.
@@ -201,125 +220,73 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
         connection: &mut ManagedConnection<DB>,
         _: &Metrics,
     ) -> RecycleResult<sqlx::Error> {
-        let now = self.clock().now();
-        if let Some(reason) = self.flaw(connection, now) {
-            telemetry::discarded(reason, connection.generation);
-            return Err(RecycleError::message(reason.as_str()));
+        match self.vet(connection).await {
+            Ok(()) => Ok(()),
+            Err(reason) => {
+                connection.state = State::Unfit(reason);
+                telemetry::discarded(reason, connection.generation);
+                Err(RecycleError::message(reason.as_str()))
+            }
+        }
+    }
+}
+
+impl<DB: Engine> Manager<DB> {
+    /// Whether an idle connection may be handed out.
+    async fn vet(&self, connection: &mut ManagedConnection<DB>) -> Result<(), DiscardReason> {
+        let options = &self.shared.options;
+        let now = self.shared.clock.now();
+        if let Some(flaw) = connection.flaw(now) {
+            return Err(flaw);
         }
         let idle_for = now.since(connection.idle_since);
-        if connection.state == State::Clean && idle_for < self.limits.ping_after {
+        let clean = connection.state == State::Clean;
+        let pings = options.test_before_acquire && idle_for >= options.ping_after;
+        let hook = options.hooks.before_acquire.as_ref();
+        if clean && !pings && hook.is_none() {
             return Ok(());
         }
-        let vetted = async {
-            match connection.state {
-                State::Clean => connection.connection.ping().await,
-                _ => DB::cleanse(&mut connection.connection).await,
-            }
-        };
-        match timeout(self.limits.ping_timeout, vetted).await {
-            Ok(Ok(())) => {
-                telemetry::recycled(idle_for);
-                self.proven(connection);
+        if GET.try_with(|get| matches!(get, Get::Idle)) == Ok(true) {
+            return if clean {
                 Ok(())
+            } else {
+                Err(DiscardReason::Unclean)
+            };
+        }
+        if pings || !clean {
+            let vetted = async {
+                if clean {
+                    connection.raw().ping().await
+                } else {
+                    DB::cleanse(connection.raw()).await
+                }
+            };
+            if !matches!(timeout(options.ping_timeout, vetted).await, Ok(Ok(()))) {
+                connection.doubt(Doubt::Life);
+                return Err(DiscardReason::Lost);
             }
-            _ => {
-                self.doubt(connection, Doubt::Life);
-                telemetry::discarded(DiscardReason::Lost, connection.generation);
-                Err(RecycleError::message(DiscardReason::Lost.as_str()))
+            telemetry::recycled(idle_for);
+            connection.proven();
+        }
+        if let Some(before_acquire) = hook {
+            let metadata = connection.metadata(now, idle_for);
+            match before_acquire(connection.raw(), metadata).await {
+                Ok(true) => {}
+                Ok(false) => return Err(DiscardReason::Rejected),
+                Err(error) => {
+                    telemetry::callback_failed("before_acquire", &error);
+                    return Err(DiscardReason::Unclean);
+                }
             }
         }
+        Ok(())
     }
 }
 
-/// A sqlx connection with what the pool remembers of it. It derefs to the connection.
-pub struct ManagedConnection<DB: Engine> {
-    pub(crate) connection: DB::Connection,
-    created: Moment,
-    pub(crate) idle_since: Moment,
-    pub(crate) generation: u64,
-    pub(crate) epoch: Epoch,
-    pub(crate) state: State,
-    pub(crate) shell: Option<Shell<DB>>,
-    presence: Presence,
-}
-
-impl<DB: Engine> ManagedConnection<DB> {
-    pub(crate) fn into_connection(self) -> DB::Connection {
-        self.connection
-    }
-
-    /// Tells the server, in a task, that the connection ends; it counts as open until then.
-    ///
-    /// The server notices a lost socket too, so a goodbye that fails is no matter, and outside a
-    /// runtime there is none.
-    pub(crate) fn say_goodbye(self) {
-        let Ok(runtime) = Handle::try_current() else {
-            return;
-        };
-        let Self {
-            connection,
-            presence,
-            ..
-        } = self;
-        runtime.spawn(async move {
-            let _ = timeout(GOODBYE_TIMEOUT, connection.close()).await;
-            drop(presence);
-        });
-    }
-}
-
-/// How long a goodbye to the server may take.
-const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Counts a connection as open for as long as it lives.
-struct Presence(Arc<watch::Sender<usize>>);
-
-impl Presence {
-    fn new(open: &Arc<watch::Sender<usize>>) -> Self {
-        open.send_modify(|open| *open += 1);
-        Self(Arc::clone(open))
-    }
-}
-
-impl Drop for Presence {
-    fn drop(&mut self) {
-        self.0.send_modify(|open| *open -= 1);
-    }
-}
-
-/// What is known of the conversation with the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    /// Nothing is left on the wire and no transaction is open.
-    Clean,
-    /// It was lent out: answers may be unread, a rollback unsent, a transaction open.
-    Dirty,
-    /// It must not be used again.
-    Unfit(DiscardReason),
-}
-
-impl<DB: Engine> Deref for ManagedConnection<DB> {
-    type Target = DB::Connection;
-
-    fn deref(&self) -> &DB::Connection {
-        &self.connection
-    }
-}
-
-impl<DB: Engine> DerefMut for ManagedConnection<DB> {
-    fn deref_mut(&mut self) -> &mut DB::Connection {
-        if self.state == State::Clean {
-            self.state = State::Dirty;
-        }
-        &mut self.connection
-    }
-}
-
-impl<DB: Engine> fmt::Debug for ManagedConnection<DB> {
+impl<DB: Engine> fmt::Debug for Manager<DB> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ManagedConnection")
-            .field("generation", &self.generation)
-            .field("state", &self.state)
+        f.debug_struct("Manager")
+            .field("connector", &self.target().connector)
             .finish_non_exhaustive()
     }
 }

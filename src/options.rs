@@ -1,20 +1,31 @@
 //! Settings of a pool, under sqlx's names.
 
-use std::marker::PhantomData;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+
+use futures_core::future::BoxFuture;
+use log::LevelFilter;
 
 use crate::cap;
 use crate::engine::Engine;
 use crate::error::ConfigError;
-use crate::manager::Limits;
+use crate::hooks::{Hooks, PoolConnectionMetadata};
 
 /// Settings of a [`Pool`](crate::Pool), with the names and meanings of [`sqlx::pool::PoolOptions`].
-#[derive(Debug)]
 pub struct PoolOptions<DB: Engine> {
     pub(crate) max_connections: u32,
+    pub(crate) min_connections: u32,
     pub(crate) acquire_timeout: Duration,
-    pub(crate) limits: Limits,
-    engine: PhantomData<fn() -> DB>,
+    pub(crate) acquire_time_level: LevelFilter,
+    pub(crate) acquire_slow_level: LevelFilter,
+    pub(crate) acquire_slow_threshold: Duration,
+    pub(crate) max_lifetime: Option<Duration>,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) test_before_acquire: bool,
+    pub(crate) ping_after: Duration,
+    pub(crate) ping_timeout: Duration,
+    pub(crate) hooks: Hooks<DB>,
 }
 
 impl<DB: Engine> Default for PoolOptions<DB> {
@@ -29,9 +40,17 @@ impl<DB: Engine> PoolOptions<DB> {
     pub fn new() -> Self {
         Self {
             max_connections: cap::default_max_connections(|name| std::env::var(name).ok()),
+            min_connections: 0,
             acquire_timeout: Duration::from_secs(30),
-            limits: Limits::default(),
-            engine: PhantomData,
+            acquire_time_level: LevelFilter::Off,
+            acquire_slow_level: LevelFilter::Warn,
+            acquire_slow_threshold: Duration::from_secs(2),
+            max_lifetime: Some(Duration::from_secs(30 * 60)),
+            idle_timeout: Some(Duration::from_secs(10 * 60)),
+            test_before_acquire: true,
+            ping_after: Duration::from_millis(100),
+            ping_timeout: Duration::from_secs(2),
+            hooks: Hooks::default(),
         }
     }
 
@@ -51,6 +70,51 @@ impl<DB: Engine> PoolOptions<DB> {
         self.max_connections
     }
 
+    /// How many connections the pool keeps open, used or not; never more than
+    /// [`max_connections`](Self::max_connections). Default: 0.
+    ///
+    /// `connect` opens them before it returns; a task opens others where some were lost, and for a
+    /// lazy pool, from its first use in a runtime.
+    #[must_use]
+    pub fn min_connections(mut self, min: u32) -> Self {
+        self.min_connections = min;
+        self
+    }
+
+    /// How many connections the pool keeps open.
+    #[must_use]
+    pub fn get_min_connections(&self) -> u32 {
+        self.min_connections
+    }
+
+    /// The level at which every acquire is logged with its time. Default: off.
+    #[must_use]
+    pub fn acquire_time_level(mut self, level: LevelFilter) -> Self {
+        self.acquire_time_level = level;
+        self
+    }
+
+    /// The level at which an acquire that took longer than
+    /// [`acquire_slow_threshold`](Self::acquire_slow_threshold) is logged. Default: warn.
+    #[must_use]
+    pub fn acquire_slow_level(mut self, level: LevelFilter) -> Self {
+        self.acquire_slow_level = level;
+        self
+    }
+
+    /// From when on an acquire counts as slow. Default: 2 s.
+    #[must_use]
+    pub fn acquire_slow_threshold(mut self, threshold: Duration) -> Self {
+        self.acquire_slow_threshold = threshold;
+        self
+    }
+
+    /// From when on an acquire counts as slow.
+    #[must_use]
+    pub fn get_acquire_slow_threshold(&self) -> Duration {
+        self.acquire_slow_threshold
+    }
+
     /// How long an acquire may take, with waiting for a free connection and opening one.
     /// Default: 30 s. More than 0.
     #[must_use]
@@ -65,62 +129,164 @@ impl<DB: Engine> PoolOptions<DB> {
         self.acquire_timeout
     }
 
-    /// How old a connection may become before it is replaced, when it is next asked for.
+    /// How old a connection may become. It is closed when it is next idle.
     /// Default: 30 min; `None` for no limit.
     ///
-    /// Age is the larger of what the wall clock and the monotonic clock say.
+    /// Each connection draws a lifetime up to 10 % shorter, so that those that were opened together
+    /// are not replaced together. Age is the larger of what the wall clock and the monotonic clock
+    /// say.
     #[must_use]
     pub fn max_lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
-        self.limits.max_lifetime = lifetime.into();
+        self.max_lifetime = lifetime.into();
         self
     }
 
-    /// How long a connection may stay unused before it is replaced, when it is next asked for.
+    /// How old a connection may become.
+    #[must_use]
+    pub fn get_max_lifetime(&self) -> Option<Duration> {
+        self.max_lifetime
+    }
+
+    /// How long a connection may stay unused before it is closed.
     /// Default: 10 min; `None` for no limit.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.limits.idle_timeout = timeout.into();
+        self.idle_timeout = timeout.into();
         self
+    }
+
+    /// How long a connection may stay unused.
+    #[must_use]
+    pub fn get_idle_timeout(&self) -> Option<Duration> {
+        self.idle_timeout
+    }
+
+    /// Whether a connection that was unused for [`ping_after`](Self::ping_after) is pinged before
+    /// it is handed out. Default: true.
+    ///
+    /// sqlx pings every time. A busy connection proves itself by its work, and is not pinged here;
+    /// for sqlx's way say `.ping_after(Duration::ZERO)`.
+    #[must_use]
+    pub fn test_before_acquire(mut self, test: bool) -> Self {
+        self.test_before_acquire = test;
+        self
+    }
+
+    /// Whether a connection that was unused for a while is pinged before it is handed out.
+    #[must_use]
+    pub fn get_test_before_acquire(&self) -> bool {
+        self.test_before_acquire
     }
 
     /// How long a connection may stay unused before it is pinged when it is next asked for.
     /// Default: 100 ms; zero pings always.
-    ///
-    /// sqlx pings when it hands a connection out and again when it takes it back. A busy
-    /// connection proves itself by its work, and is not pinged here.
     #[must_use]
     pub fn ping_after(mut self, idle: Duration) -> Self {
-        self.limits.ping_after = idle;
+        self.ping_after = idle;
         self
     }
 
     /// How long a ping may take before its connection counts as dead. Default: 2 s. More than 0.
     #[must_use]
     pub fn ping_timeout(mut self, timeout: Duration) -> Self {
-        self.limits.ping_timeout = timeout;
+        self.ping_timeout = timeout;
+        self
+    }
+
+    /// What is done to every new connection before it is used, as `SET` statements.
+    ///
+    /// An error ends the connection. Where waiting can help, another connection is tried until the
+    /// acquire's deadline; any other error is the caller's at once. (sqlx tries again after every
+    /// error and ends in [`sqlx::Error::PoolTimedOut`].)
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "postgres")]
+    /// # async fn example() -> Result<(), sqlx::Error> {
+    /// use sqlx::Executor;
+    /// use sqlx_rds::PgPoolOptions;
+    ///
+    /// let pool = PgPoolOptions::new()
+    ///     .after_connect(|connection, _meta| {
+    ///         Box::pin(async move {
+    ///             connection.execute("SET search_path = orders").await?;
+    ///             Ok(())
+    ///         })
+    ///     })
+    ///     .connect("postgres://app@orders.c9akciq32rgx.eu-west-1.rds.amazonaws.com/orders")
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn after_connect<F>(mut self, callback: F) -> Self
+    where
+        for<'c> F: Fn(
+                &'c mut DB::Connection,
+                PoolConnectionMetadata,
+            ) -> BoxFuture<'c, Result<(), sqlx::Error>>
+            + 'static
+            + Send
+            + Sync,
+    {
+        self.hooks.after_connect = Some(Arc::new(callback));
+        self
+    }
+
+    /// What is done to an idle connection before it is handed out again.
+    ///
+    /// `Ok(false)` and errors close it, and the next one is tried; an error is logged.
+    #[must_use]
+    pub fn before_acquire<F>(mut self, callback: F) -> Self
+    where
+        for<'c> F: Fn(
+                &'c mut DB::Connection,
+                PoolConnectionMetadata,
+            ) -> BoxFuture<'c, Result<bool, sqlx::Error>>
+            + 'static
+            + Send
+            + Sync,
+    {
+        self.hooks.before_acquire = Some(Arc::new(callback));
+        self
+    }
+
+    /// What is done to a connection that comes back, after open transactions were rolled back.
+    ///
+    /// `Ok(false)` and errors close it; an error is logged. It runs in a task, within
+    /// [`acquire_timeout`](Self::acquire_timeout). A connection on which it could not run, for want
+    /// of a runtime, is closed.
+    #[must_use]
+    pub fn after_release<F>(mut self, callback: F) -> Self
+    where
+        for<'c> F: Fn(
+                &'c mut DB::Connection,
+                PoolConnectionMetadata,
+            ) -> BoxFuture<'c, Result<bool, sqlx::Error>>
+            + 'static
+            + Send
+            + Sync,
+    {
+        self.hooks.after_release = Some(Arc::new(callback));
         self
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        let out_of_range = |setting, instead| ConfigError::OutOfRange {
+        let zero = |setting, instead| ConfigError::OutOfRange {
             setting,
             given: "0".to_owned(),
             instead,
         };
         if self.max_connections == 0 {
-            return Err(out_of_range("max_connections", "1 or more"));
+            return Err(zero("max_connections", "1 or more"));
         }
         if self.acquire_timeout.is_zero() {
-            return Err(out_of_range(
+            return Err(zero(
                 "acquire_timeout",
                 "how long an acquire may wait, as in 30 s",
             ));
         }
-        if self.limits.ping_timeout.is_zero() {
-            return Err(out_of_range(
-                "ping_timeout",
-                "how long a ping may take, as in 2 s",
-            ));
+        if self.ping_timeout.is_zero() {
+            return Err(zero("ping_timeout", "how long a ping may take, as in 2 s"));
         }
         Ok(())
     }
@@ -128,6 +294,24 @@ impl<DB: Engine> PoolOptions<DB> {
 
 impl<DB: Engine> Clone for PoolOptions<DB> {
     fn clone(&self) -> Self {
-        Self { ..*self }
+        Self {
+            hooks: self.hooks.clone(),
+            ..*self
+        }
+    }
+}
+
+impl<DB: Engine> fmt::Debug for PoolOptions<DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolOptions")
+            .field("max_connections", &self.max_connections)
+            .field("min_connections", &self.min_connections)
+            .field("acquire_timeout", &self.acquire_timeout)
+            .field("max_lifetime", &self.max_lifetime)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("test_before_acquire", &self.test_before_acquire)
+            .field("ping_after", &self.ping_after)
+            .field("ping_timeout", &self.ping_timeout)
+            .finish_non_exhaustive()
     }
 }

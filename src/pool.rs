@@ -1,84 +1,70 @@
 //! The pool: sqlx's calls over deadpool's accounting.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use deadpool::managed::{self, Object, PoolError, QueueMode, TimeoutType, Timeouts};
+use deadpool::managed::{self, PoolError, QueueMode, TimeoutType};
+use log::LevelFilter;
 use sqlx::Database;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::connect_options::ConnectOptions;
-use crate::connection::PoolConnection;
-use crate::connector::Connector;
-use crate::engine::Engine;
+pub use crate::close_event::CloseEvent;
+pub use crate::connection::PoolConnection;
+use crate::engine::{Engine, OptionsOf};
 use crate::error::ConfigError;
-use crate::manager::{self, ManagedConnection, Manager};
-use crate::options::PoolOptions;
+pub use crate::hooks::PoolConnectionMetadata;
+use crate::keeper::{self, Keeper};
+use crate::manager::{self, Manager, Target};
+pub use crate::options::PoolOptions;
+use crate::shell::Lent;
 use crate::telemetry;
 
 /// How long [`Pool::close`] waits for connections that are out.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often an acquire that waits looks for connections that are held by nobody.
-const RECLAIM_INTERVAL: Duration = Duration::from_secs(1);
+const RECLAIM_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A pool of connections that log in with the current login; a stand-in for [`sqlx::Pool`].
 ///
 /// `&Pool` is an [`sqlx::Executor`] and an [`sqlx::Acquire`], so that queries, transactions and
 /// migrations run on it as on sqlx's own pool. Clones are handles to the same pool.
-pub struct Pool<DB: Engine>(Arc<Shared<DB>>);
+pub struct Pool<DB: Engine>(Arc<Inner<DB>>);
 
-struct Shared<DB: Engine> {
+struct Inner<DB: Engine> {
     pool: managed::Pool<Manager<DB>>,
-    options: PoolOptions<DB>,
-}
-
-impl<DB: Engine> Shared<DB> {
-    async fn get(&self) -> Result<Object<Manager<DB>>, PoolError<sqlx::Error>> {
-        const AT_ONCE: Timeouts = Timeouts {
-            wait: Some(Duration::ZERO),
-            create: None,
-            recycle: None,
-        };
-        match self.pool.timeout_get(&AT_ONCE).await {
-            Err(PoolError::Timeout(TimeoutType::Wait)) => {}
-            got => return got,
-        }
-        let mut waiting = pin!(self.pool.get());
-        loop {
-            // Nobody tells when a runtime ends under a transaction, so whoever waits looks.
-            self.pool.manager().lent.reclaim();
-            if let Ok(got) = timeout(RECLAIM_INTERVAL, &mut waiting).await {
-                return got;
-            }
-        }
-    }
+    /// Connections that are inside transactions.
+    lent: Lent<DB>,
+    keeper: Keeper,
 }
 
 impl<DB: Engine> Pool<DB> {
-    /// Opens a pool with default settings and one connection; see [`PoolOptions::connect`].
-    ///
-    /// # Errors
-    ///
-    /// As [`PoolOptions::connect`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: nothing is left open.
-    pub async fn connect(url: &str) -> Result<Self, sqlx::Error> {
-        PoolOptions::new().connect(url).await
-    }
-
-    /// Makes a pool with default settings; see [`PoolOptions::connect_lazy`].
-    ///
-    /// # Errors
-    ///
-    /// As [`PoolOptions::connect_lazy`].
-    pub fn connect_lazy(url: &str) -> Result<Self, sqlx::Error> {
-        PoolOptions::new().connect_lazy(url)
+    /// Nothing is connected yet.
+    pub(crate) fn over(target: Target<DB>, options: PoolOptions<DB>) -> Self {
+        let size = options.max_connections as usize;
+        let pool = managed::Pool::builder(Manager::with_options(target, options))
+            // Where it may not hold any, every acquire shall say why.
+            .max_size(size.max(1))
+            // Last in, first out: what is not needed stays unused and can be let go.
+            .queue_mode(QueueMode::Lifo)
+            .build();
+        let this = match pool {
+            Ok(pool) => Self(Arc::new(Inner {
+                pool,
+                lent: Lent::default(),
+                keeper: Keeper::default(),
+            })),
+            // deadpool's only reason is a timeout without a runtime, and no timeout is set.
+            Err(error) => unreachable!("{error}"),
+        };
+        if this.options().min_connections > 0 {
+            this.0.keeper.ensure(&this.0.pool);
+        }
+        this
     }
 
     /// A connection of one's own, until it is dropped.
@@ -91,53 +77,106 @@ impl<DB: Engine> Pool<DB> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the place in the queue is given up, and a half-open connection is dropped.
+    /// Cancel safe: the place in the queue is given up, and a half-open connection is dropped, as
+    /// is one that was being pinged.
     pub fn acquire(
         &self,
     ) -> impl Future<Output = Result<PoolConnection<DB>, sqlx::Error>> + Send + 'static {
         let pool = self.clone();
-        async move {
-            let started = Instant::now();
-            let deadline = started + pool.0.options.acquire_timeout;
-            let got = timeout_at(deadline, manager::by(deadline, pool.0.get())).await;
-            match got {
-                Ok(Ok(object)) => Ok(PoolConnection::new(object, pool.0.pool.clone())),
-                Ok(Err(PoolError::Backend(error))) => Err(error),
-                Ok(Err(PoolError::Closed)) => Err(sqlx::Error::PoolClosed),
-                Ok(Err(_)) | Err(_) => {
-                    let status = pool.0.pool.status();
-                    telemetry::acquire_timed_out(
-                        started.elapsed(),
-                        status.size,
-                        status.available,
-                        status.waiting,
-                    );
-                    Err(sqlx::Error::PoolTimedOut)
-                }
+        async move { pool.checkout().await }
+    }
+
+    /// An idle connection, where there is one at this moment and nobody waits for it.
+    ///
+    /// As in sqlx it is not tested, and `before_acquire` is not called.
+    #[must_use]
+    pub fn try_acquire(&self) -> Option<PoolConnection<DB>> {
+        manager::take_idle(&self.0.pool).map(PoolConnection::new)
+    }
+
+    /// [`acquire`](Self::acquire), for those who hold the pool.
+    pub(crate) async fn checkout(&self) -> Result<PoolConnection<DB>, sqlx::Error> {
+        let mut get = pin!(self.0.pool.get());
+        // Where one is idle, no timer is made and no clock is read.
+        let first = poll_fn(|context| Poll::Ready(get.as_mut().poll(context))).await;
+        let got = match first {
+            Poll::Ready(got) => {
+                self.note_time(Duration::ZERO);
+                got
             }
+            Poll::Pending => {
+                let started = Instant::now();
+                let deadline = started + self.options().acquire_timeout;
+                let got = manager::by(deadline, self.wait(get, deadline)).await;
+                self.0.keeper.ensure(&self.0.pool);
+                let took = started.elapsed();
+                if got.is_some() {
+                    self.note_time(took);
+                } else {
+                    self.note_timeout(took);
+                }
+                got.unwrap_or(Err(PoolError::Timeout(TimeoutType::Wait)))
+            }
+        };
+        match got {
+            Ok(object) => Ok(PoolConnection::new(object)),
+            Err(PoolError::Backend(error)) => Err(error),
+            Err(PoolError::Closed) => Err(sqlx::Error::PoolClosed),
+            Err(_) => Err(sqlx::Error::PoolTimedOut),
         }
     }
 
-    /// Closes the pool: waiters get [`sqlx::Error::PoolClosed`], idle connections say goodbye to
-    /// the server, and those that are out do so when they come back.
+    /// Waits for a `get` until `deadline`.
+    async fn wait<T>(
+        &self,
+        mut get: impl Future<Output = T> + Unpin,
+        deadline: Instant,
+    ) -> Option<T> {
+        loop {
+            let look = deadline.min(Instant::now() + RECLAIM_INTERVAL);
+            if let Ok(got) = timeout_at(look, &mut get).await {
+                return Some(got);
+            }
+            if look == deadline {
+                return None;
+            }
+            // Nobody tells when a runtime ends under a transaction, so whoever waits looks.
+            self.0.lent.reclaim();
+        }
+    }
+
+    /// Closes the pool, from this call on: waiters get [`sqlx::Error::PoolClosed`], nothing new is
+    /// opened, idle connections say goodbye to the server, and those that are out do so when they
+    /// come back.
     ///
-    /// Returns when none is left, or after 30 s.
+    /// The future ends when none is left, or after 30 s. sqlx waits without a bound.
     ///
     /// # Cancel safety
     ///
-    /// The pool is closed once the future has been polled; dropping it then only stops the waiting.
-    pub async fn close(&self) {
+    /// Dropping the future only stops the waiting.
+    pub fn close(&self) -> impl Future<Output = ()> + '_ {
+        // Those that come back while others are let go meet a pool that is closed.
         let idle = self.0.pool.retain(|_, _| false).removed;
         self.0.pool.close();
-        self.manager().lent.reclaim();
-        idle.into_iter().for_each(ManagedConnection::say_goodbye);
-        let _ = timeout(CLOSE_TIMEOUT, self.manager().none_open()).await;
+        let shared = &self.0.pool.manager().shared;
+        shared.closed.send_replace(true);
+        drop(idle);
+        self.0.lent.reclaim();
+        async {
+            let _ = timeout(CLOSE_TIMEOUT, shared.census.below(1)).await;
+        }
     }
 
     /// Whether [`close`](Self::close) was called.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.0.pool.is_closed()
+    }
+
+    /// A future that resolves when [`close`](Self::close) is called, to end long work in time.
+    #[must_use]
+    pub fn close_event(&self) -> CloseEvent {
+        CloseEvent::new(&self.0.pool.manager().shared.closed)
     }
 
     /// Connections that are open, in use or idle.
@@ -155,102 +194,50 @@ impl<DB: Engine> Pool<DB> {
     /// The settings.
     #[must_use]
     pub fn options(&self) -> &PoolOptions<DB> {
-        &self.0.options
+        &self.0.pool.manager().shared.options
     }
 
-    pub(crate) fn manager(&self) -> &Manager<DB> {
-        self.0.pool.manager()
+    /// sqlx's options of new connections, with the TLS settings that the login asked for, and
+    /// without the login.
+    #[must_use]
+    pub fn connect_options(&self) -> Arc<OptionsOf<DB>> {
+        Arc::new(self.0.pool.manager().connect_options())
     }
-}
 
-impl<DB: Engine> PoolOptions<DB> {
-    /// Opens a pool, and one connection to see that it works.
+    /// Leads new connections elsewhere; those that are open stay as they are.
     ///
-    /// ```no_run
-    /// # #[cfg(feature = "postgres")]
-    /// # async fn example() -> Result<(), sqlx::Error> {
-    /// use sqlx_rds::PgPoolOptions;
-    ///
-    /// let pool = PgPoolOptions::new()
-    ///     .max_connections(5)
-    ///     .connect("postgres://app@orders.c9akciq32rgx.eu-west-1.rds.amazonaws.com/orders")
-    ///     .await?;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Logins come from where they came before: only sqlx's own options are replaced.
     ///
     /// # Errors
     ///
-    /// [`sqlx::Error::Configuration`] around a [`ConfigError`], and those of [`Pool::acquire`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: nothing is left open.
-    pub async fn connect(self, url: &str) -> Result<Pool<DB>, sqlx::Error> {
-        self.connect_with(url.parse::<ConnectOptions<DB>>()?).await
+    /// [`ConfigError`] for options that cannot work; the old ones stay. sqlx returns nothing here.
+    pub fn set_connect_options(&self, options: OptionsOf<DB>) -> Result<(), ConfigError> {
+        self.0.pool.manager().set_connect_options(options)
     }
 
-    /// As [`connect`](Self::connect), with options that were built elsewhere, sqlx's own among
-    /// them.
-    ///
-    /// # Errors
-    ///
-    /// As [`connect`](Self::connect).
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: nothing is left open.
-    pub async fn connect_with(
-        self,
-        options: impl Into<ConnectOptions<DB>>,
-    ) -> Result<Pool<DB>, sqlx::Error> {
-        let pool = self.connect_lazy_with(options)?;
-        drop(pool.acquire().await?);
-        Ok(pool)
+    pub(crate) fn lent(&self) -> &Lent<DB> {
+        &self.0.lent
     }
 
-    /// Makes a pool that opens its first connection when it is needed.
-    ///
-    /// # Errors
-    ///
-    /// [`sqlx::Error::Configuration`] around a [`ConfigError`].
-    pub fn connect_lazy(self, url: &str) -> Result<Pool<DB>, sqlx::Error> {
-        Ok(self.connect_lazy_with(url.parse::<ConnectOptions<DB>>()?)?)
+    /// Opens connections until there are as many as should be; see [`keeper::fill`].
+    pub(crate) async fn fill(&self, deadline: Instant) -> Result<(), sqlx::Error> {
+        let min = self.options().min_connections;
+        keeper::fill(&self.0.pool, min, deadline).await.map(drop)
     }
 
-    /// As [`connect_lazy`](Self::connect_lazy), with options that were built elsewhere.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`] for what cannot work.
-    pub fn connect_lazy_with(
-        self,
-        options: impl Into<ConnectOptions<DB>>,
-    ) -> Result<Pool<DB>, ConfigError> {
-        self.build(Connector::new(options)?)
-    }
-
-    /// Makes a pool over a connector, which several pools may share with its login.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::OutOfRange`] for a setting that cannot be 0.
-    pub fn build(self, connector: Connector<DB>) -> Result<Pool<DB>, ConfigError> {
-        self.check()?;
-        let manager = Manager::with_limits(connector, self.limits);
-        let pool = managed::Pool::builder(manager)
-            .max_size(self.max_connections as usize)
-            // Last in, first out: what is not needed stays unused and can be let go.
-            .queue_mode(QueueMode::Lifo)
-            .build();
-        match pool {
-            Ok(pool) => Ok(Pool(Arc::new(Shared {
-                pool,
-                options: self,
-            }))),
-            // deadpool's only reason is a timeout without a runtime, and no timeout is set.
-            Err(error) => unreachable!("{error}"),
+    fn note_time(&self, took: Duration) {
+        let options = self.options();
+        let slow = options.acquire_slow_threshold;
+        if took > slow && options.acquire_slow_level != LevelFilter::Off {
+            telemetry::acquired(options.acquire_slow_level, took, Some(slow));
+        } else if options.acquire_time_level != LevelFilter::Off {
+            telemetry::acquired(options.acquire_time_level, took, None);
         }
+    }
+
+    fn note_timeout(&self, took: Duration) {
+        let status = self.0.pool.status();
+        telemetry::acquire_timed_out(took, status.size, status.available, status.waiting);
     }
 }
 
@@ -268,6 +255,7 @@ impl<DB: Engine> fmt::Debug for Pool<DB> {
             .field("size", &self.size())
             .field("num_idle", &self.num_idle())
             .field("is_closed", &self.is_closed())
+            .field("options", self.options())
             .finish_non_exhaustive()
     }
 }

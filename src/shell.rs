@@ -18,12 +18,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::classify::ErrorKind;
 use crate::connection::PoolConnection;
 use crate::engine::Engine;
-use crate::manager::State;
+use crate::managed::State;
 use crate::random;
 use crate::telemetry::DiscardReason;
 
 /// Begins a transaction on a pooled connection, which comes back to its pool when that ends.
 pub(crate) async fn begin<DB: Engine>(
+    lent_out: &Lent<DB>,
     mut connection: PoolConnection<DB>,
     statement: Option<SqlStr>,
 ) -> Result<Transaction<'static, DB>, Error> {
@@ -34,12 +35,12 @@ pub(crate) async fn begin<DB: Engine>(
         }
         None => {
             let (shell, lent) = Shell::open().await?;
-            connection.manager().lent.add(&shell.berth);
+            lent_out.add(&shell.berth);
             (shell, lent)
         }
     };
     let begun = Arc::new(AtomicBool::new(false));
-    std::mem::swap(&mut *lent, &mut connection.managed().connection);
+    std::mem::swap(&mut *lent, connection.managed().raw());
     let berth = Arc::clone(&shell.berth);
     connection.managed().shell = Some(shell);
     let suspicion = connection.suspicion();
@@ -141,12 +142,13 @@ impl<DB: Engine> Berth<DB> {
             return;
         };
         let managed = connection.managed();
-        std::mem::swap(lent, &mut managed.connection);
+        std::mem::swap(lent, managed.raw());
+        // What sqlx left to be sent is the rollback of a transaction that was dropped.
+        let unsent = managed.raw().should_flush();
         managed.state = match managed.state {
             state @ State::Unfit(_) => state,
             _ if !begun.load(Ordering::Acquire) => State::Unfit(DiscardReason::Unclean),
-            // What sqlx left to be sent is the rollback of a transaction that was dropped.
-            _ if managed.connection.should_flush() => State::Dirty,
+            _ if unsent => State::Dirty,
             _ => State::Clean,
         };
     }

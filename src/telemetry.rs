@@ -7,7 +7,8 @@ use std::error::Error;
 use std::fmt::{self, Debug, Display};
 use std::time::Duration;
 
-use tracing::{Span, debug, debug_span, info, warn};
+use log::LevelFilter;
+use tracing::{Level, Span, debug, debug_span, error, info, warn};
 
 /// What may be told of a login.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +59,12 @@ pub(crate) enum DiscardReason {
     Drain,
     /// A statement or transaction left it in a state that cannot be proven clean.
     Unclean,
+    /// A callback did not want it.
+    Rejected,
+    /// It was closed on purpose.
+    Closed,
+    /// It has left the pool, open.
+    Taken,
 }
 
 impl DiscardReason {
@@ -70,6 +77,22 @@ impl DiscardReason {
             Self::Epoch => "epoch",
             Self::Drain => "drain",
             Self::Unclean => "unclean",
+            Self::Rejected => "rejected",
+            Self::Closed => "closed",
+            Self::Taken => "taken",
+        }
+    }
+
+    /// Whether the conversation with the server can be ended in due form.
+    pub(crate) fn leaves_in_order(self) -> bool {
+        match self {
+            Self::Lifetime
+            | Self::Idle
+            | Self::Reader
+            | Self::Epoch
+            | Self::Rejected
+            | Self::Closed => true,
+            Self::Lost | Self::Drain | Self::Unclean | Self::Taken => false,
         }
     }
 }
@@ -247,6 +270,61 @@ pub(crate) fn acquire_timed_out(waited: Duration, size: usize, idle: usize, wait
             waiting,
         },
         "no connection became free in time"
+    );
+}
+
+/// A connection was acquired; `threshold` where that took longer.
+pub(crate) fn acquired(level: LevelFilter, took: Duration, threshold: Option<Duration>) {
+    macro_rules! event {
+        ($($filter:ident $level:ident),+) => {
+            match level {
+                LevelFilter::Off => {}
+                $(LevelFilter::$filter => tracing::event!(
+                    target: "sqlx_rds::pool",
+                    Level::$level,
+                    {
+                        took_ms = millis(took),
+                        slow_threshold_ms = threshold.map(millis),
+                    },
+                    "acquired connection"
+                ),)+
+            }
+        };
+    }
+    event!(Error ERROR, Warn WARN, Info INFO, Debug DEBUG, Trace TRACE);
+}
+
+/// A callback of the app failed; its connection is closed.
+pub(crate) fn callback_failed(callback: &'static str, error: &impl Display) {
+    warn!(
+        target: "sqlx_rds::pool",
+        {
+            callback,
+            error = %error,
+        },
+        "callback failed"
+    );
+}
+
+/// The pool holds fewer connections than it should, and could not open another.
+pub(crate) fn below_min_connections(error: &impl Display) {
+    warn!(
+        target: "sqlx_rds::pool",
+        {
+            error = %error,
+        },
+        "min_connections could not be reached, trying again later"
+    );
+}
+
+/// A lazy pool was made of settings that cannot work; every acquire will say so too.
+pub(crate) fn misconfigured(error: &impl Display) {
+    error!(
+        target: "sqlx_rds::options",
+        {
+            error = %error,
+        },
+        "no connection can be opened with these settings"
     );
 }
 

@@ -43,15 +43,66 @@ impl<DB: Engine> Pool<DB> {
         self.begin_by(Some(statement.into_sql_str())).await
     }
 
+    /// Begins a transaction on an idle connection, where there is one as
+    /// [`try_acquire`](Self::try_acquire) finds it.
+    ///
+    /// A connection that turns out dead at `BEGIN` is passed over.
+    ///
+    /// # Errors
+    ///
+    /// Those of `BEGIN`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`begin`](Self::begin).
+    pub async fn try_begin(&self) -> Result<Option<Transaction<'static, DB>>, Error> {
+        self.try_begin_by(None).await
+    }
+
+    /// As [`try_begin`](Self::try_begin), with a statement of one's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin_with`](Self::begin_with).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`begin`](Self::begin).
+    pub async fn try_begin_with(
+        &self,
+        statement: impl SqlSafeStr,
+    ) -> Result<Option<Transaction<'static, DB>>, Error> {
+        self.try_begin_by(Some(statement.into_sql_str())).await
+    }
+
     async fn begin_by(&self, statement: Option<SqlStr>) -> Result<Transaction<'static, DB>, Error> {
-        let first = shell::begin(self.acquire().await?, statement.clone()).await;
+        let first = shell::begin(self.lent(), self.checkout().await?, statement.clone()).await;
         match first {
-            Err(error) if ErrorKind::of(&error).recovery() == Recovery::Reconnect => {
-                shell::begin(self.acquire().await?, statement).await
+            Err(error) if is_dead(&error) => {
+                shell::begin(self.lent(), self.checkout().await?, statement).await
             }
             result => result,
         }
     }
+
+    async fn try_begin_by(
+        &self,
+        statement: Option<SqlStr>,
+    ) -> Result<Option<Transaction<'static, DB>>, Error> {
+        // Ends, since a connection that is dead is not idle again.
+        while let Some(connection) = self.try_acquire() {
+            match shell::begin(self.lent(), connection, statement.clone()).await {
+                Err(error) if is_dead(&error) => {}
+                result => return result.map(Some),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether another connection can do what this one could not.
+fn is_dead(error: &Error) -> bool {
+    ErrorKind::of(error).recovery() == Recovery::Reconnect
 }
 
 impl<DB: Engine> Acquire<'static> for &'_ Pool<DB> {

@@ -17,17 +17,25 @@ const LAYERS: &[&[&str]] = &[
         "telemetry",
     ],
     &["sign", "classify", "backoff", "cap", "epoch"],
-    &["login", "retry", "tls"],
-    &["engine", "url", "connect_options", "connector"],
-    &["manager"],
-    &["options"],
-    &["connection", "shell", "pool", "executor", "transaction"],
+    &["login", "retry", "tls", "census"],
+    &["engine", "url", "connect_options", "hooks", "connector"],
+    &["options", "shared", "managed", "manager"],
+    &[
+        "close_event",
+        "keeper",
+        "connection",
+        "shell",
+        "pool",
+        "open",
+        "executor",
+        "transaction",
+    ],
 ];
 
 /// Uses that go up, each with its reason.
 const EXCEPTIONS: &[(&str, &str)] = &[
     // A pooled connection carries its shell with it.
-    ("manager", "shell"),
+    ("managed", "shell"),
 ];
 
 const MAX_LINES: usize = 400;
@@ -170,10 +178,10 @@ fn rules_are_pure() {
 }
 
 #[test]
-fn tasks_are_spawned_in_two_places() {
+fn tasks_are_spawned_in_few_places() {
     for (path, code) in sources() {
         let spawns = code.contains("spawn(");
-        let may = ["connection", "manager"].contains(&module(&path).as_str());
+        let may = ["connection", "managed", "keeper"].contains(&module(&path).as_str());
         assert!(!spawns || may, "{} spawns a task", path.display());
     }
 }
@@ -184,7 +192,7 @@ fn each_power_sits_in_one_place() {
         ("SystemTime::now", &["clock"][..]),
         (".expose()", &["engine"]),
         ("aws_sigv4::", &["sign"]),
-        ("deadpool::", &["manager", "pool", "connection"]),
+        ("deadpool::", &["manager", "pool", "connection", "keeper"]),
         ("tracing::", &["telemetry", "connector"]),
         ("PgDatabaseError", &["classify"]),
         ("PgConnectOptions", &["engine", "connect_options"]),

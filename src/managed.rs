@@ -1,0 +1,209 @@
+//! A sqlx connection with what its pool remembers of it.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::Connection;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use crate::census::Presence;
+use crate::clock::Moment;
+use crate::engine::Engine;
+use crate::epoch::{Doubt, Epoch};
+use crate::hooks::PoolConnectionMetadata;
+use crate::shared::Shared;
+use crate::shell::Shell;
+use crate::telemetry::DiscardReason;
+
+/// How long a goodbye to the server may take.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A sqlx connection with what its pool remembers of it. It derefs to the connection.
+///
+/// Dropping it tells the server goodbye, in a task, where the connection is in order and a runtime
+/// is there.
+pub struct ManagedConnection<DB: Engine> {
+    /// Empty once the connection was closed or has left the pool.
+    line: Option<Line<DB>>,
+    pub(crate) shared: Arc<Shared<DB>>,
+    created: Moment,
+    /// How old it may become.
+    lifetime: Option<Duration>,
+    pub(crate) idle_since: Moment,
+    pub(crate) generation: u64,
+    pub(crate) epoch: Epoch,
+    pub(crate) state: State,
+    pub(crate) shell: Option<Shell<DB>>,
+}
+
+/// An open connection, counted.
+struct Line<DB: Engine> {
+    connection: DB::Connection,
+    presence: Presence,
+}
+
+/// What is known of the conversation with the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Nothing is left on the wire and no transaction is open.
+    Clean,
+    /// It was lent out: answers may be unread, a rollback unsent, a transaction open.
+    Dirty,
+    /// It must not be used again.
+    Unfit(DiscardReason),
+}
+
+impl<DB: Engine> ManagedConnection<DB> {
+    pub(crate) fn new(
+        connection: DB::Connection,
+        presence: Presence,
+        shared: Arc<Shared<DB>>,
+        epoch: Epoch,
+        generation: u64,
+        lifetime: Option<Duration>,
+    ) -> Self {
+        let now = shared.clock.now();
+        Self {
+            line: Some(Line {
+                connection,
+                presence,
+            }),
+            shared,
+            created: now,
+            lifetime,
+            idle_since: now,
+            generation,
+            epoch,
+            state: State::Clean,
+            shell: None,
+        }
+    }
+
+    /// The connection, for those who answer for what they leave on it.
+    pub(crate) fn raw(&mut self) -> &mut DB::Connection {
+        match &mut self.line {
+            Some(line) => &mut line.connection,
+            None => unreachable!("{GONE}"),
+        }
+    }
+
+    /// The connection, for those who may leave it in any state.
+    pub(crate) fn lend(&mut self) -> &mut DB::Connection {
+        if self.state == State::Clean {
+            self.state = State::Dirty;
+        }
+        self.raw()
+    }
+
+    /// The connection for good; what remains is unfit.
+    pub(crate) fn take(&mut self) -> DB::Connection {
+        self.state = State::Unfit(DiscardReason::Taken);
+        match self.line.take() {
+            Some(line) => line.connection,
+            None => unreachable!("{GONE}"),
+        }
+    }
+
+    /// Tells the server that the connection ends, within a second; what remains is unfit.
+    pub(crate) async fn close(&mut self) -> Result<(), sqlx::Error> {
+        self.state = State::Unfit(DiscardReason::Closed);
+        match self.line.take() {
+            Some(line) => line.close().await,
+            None => Ok(()),
+        }
+    }
+
+    /// The server was heard just now, and has nothing more to say.
+    pub(crate) fn proven(&mut self) {
+        self.state = State::Clean;
+        self.epoch = self.shared.epochs.renew(self.epoch);
+    }
+
+    /// The connection has failed in a way that throws doubt on others.
+    pub(crate) fn doubt(&mut self, doubt: Doubt) {
+        self.state = State::Unfit(match doubt {
+            Doubt::Life => DiscardReason::Lost,
+            Doubt::Writer => DiscardReason::Reader,
+        });
+        self.shared.epochs.end(self.epoch, doubt);
+    }
+
+    /// Why the connection is not fit for use, as far as that shows without asking the server.
+    pub(crate) fn flaw(&self, now: Moment) -> Option<DiscardReason> {
+        let over = |age: Duration, limit: Option<Duration>| limit.is_some_and(|limit| age > limit);
+        if let State::Unfit(reason) = self.state {
+            Some(reason)
+        } else if self.epoch != self.shared.epochs.now() {
+            Some(DiscardReason::Epoch)
+        } else if over(now.since(self.created), self.lifetime) {
+            Some(DiscardReason::Lifetime)
+        } else if over(now.since(self.idle_since), self.shared.options.idle_timeout) {
+            Some(DiscardReason::Idle)
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn metadata(&self, now: Moment, idle_for: Duration) -> PoolConnectionMetadata {
+        PoolConnectionMetadata {
+            age: now.since(self.created),
+            idle_for,
+        }
+    }
+}
+
+impl<DB: Engine> Line<DB> {
+    /// The server notices a lost socket too, so a goodbye that fails costs nothing.
+    async fn close(self) -> Result<(), sqlx::Error> {
+        let closed = timeout(GOODBYE_TIMEOUT, self.connection.close()).await;
+        drop(self.presence);
+        closed.unwrap_or_else(|elapsed| Err(sqlx::Error::Io(elapsed.into())))
+    }
+}
+
+impl<DB: Engine> Drop for ManagedConnection<DB> {
+    fn drop(&mut self) {
+        let in_order = match self.state {
+            State::Clean => true,
+            State::Dirty => false,
+            State::Unfit(reason) => reason.leaves_in_order(),
+        };
+        if let Some(line) = self.line.take()
+            && in_order
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(line.close());
+        }
+    }
+}
+
+const GONE: &str = "only closing or leaving the pool takes the connection, and both end its holder";
+
+impl<DB: Engine> Deref for ManagedConnection<DB> {
+    type Target = DB::Connection;
+
+    fn deref(&self) -> &DB::Connection {
+        match &self.line {
+            Some(line) => &line.connection,
+            None => unreachable!("{GONE}"),
+        }
+    }
+}
+
+impl<DB: Engine> DerefMut for ManagedConnection<DB> {
+    fn deref_mut(&mut self) -> &mut DB::Connection {
+        self.lend()
+    }
+}
+
+impl<DB: Engine> fmt::Debug for ManagedConnection<DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ManagedConnection")
+            .field("generation", &self.generation)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
