@@ -110,7 +110,9 @@ pub(crate) async fn fill<DB: Engine>(
     min: u32,
     deadline: Instant,
 ) -> Result<Filled, sqlx::Error> {
-    while pool.status().size < min as usize {
+    let census = &pool.manager().shared.census;
+    // Those that others are opening count, and so do those that were leaked.
+    while pool.status().size.max(census.count()) < min as usize {
         let mut opening = Box::pin(manager::by(deadline, pool.timeout_get(&AT_ONCE)));
         // deadpool opens one only where none is idle: they are held back for one poll, which
         // takes it past that question.
@@ -132,8 +134,7 @@ pub(crate) async fn fill<DB: Engine>(
             Err(_) => return Err(sqlx::Error::PoolClosed),
         }
     }
-    let open = pool.manager().shared.census.count();
-    Ok(if open < min as usize {
+    Ok(if census.count() < min as usize {
         Filled::Busy
     } else {
         Filled::Yes

@@ -1,7 +1,5 @@
 //! How a pool is opened: from settings and a place to connect to.
 
-use tokio::time::Instant;
-
 use crate::connect_options::ConnectOptions;
 use crate::connector::Connector;
 use crate::engine::Engine;
@@ -51,6 +49,15 @@ impl<DB: Engine> Pool<DB> {
     pub fn connect_lazy_with(options: impl Into<ConnectOptions<DB>>) -> Self {
         PoolOptions::new().connect_lazy_with(options)
     }
+
+    fn lazy(target: Target<DB>, options: PoolOptions<DB>) -> Self {
+        let min = options.min_connections;
+        let pool = Self::over(target, options);
+        if min > 0 {
+            pool.ensure_keeper();
+        }
+        pool
+    }
 }
 
 impl<DB: Engine> PoolOptions<DB> {
@@ -94,10 +101,10 @@ impl<DB: Engine> PoolOptions<DB> {
         self,
         options: impl Into<ConnectOptions<DB>>,
     ) -> Result<Pool<DB>, sqlx::Error> {
-        let deadline = Instant::now() + self.acquire_timeout;
-        let pool = self.build(Connector::new(options)?)?;
-        drop(pool.acquire().await?);
-        pool.fill(deadline).await?;
+        self.check()?;
+        let pool = Pool::over(Target::new(Connector::new(options)?), self);
+        pool.fill().await?;
+        pool.ensure_keeper();
         Ok(pool)
     }
 
@@ -121,7 +128,7 @@ impl<DB: Engine> PoolOptions<DB> {
             .check()
             .and_then(|()| Connector::new(options.clone()))
             .inspect_err(telemetry::misconfigured);
-        Pool::over(Target { options, connector }, self)
+        Pool::lazy(Target { options, connector }, self)
     }
 
     /// Makes a pool over a connector, which several pools may share with its login.
@@ -131,6 +138,6 @@ impl<DB: Engine> PoolOptions<DB> {
     /// [`ConfigError::OutOfRange`] for a setting that cannot be 0.
     pub fn build(self, connector: Connector<DB>) -> Result<Pool<DB>, ConfigError> {
         self.check()?;
-        Ok(Pool::over(Target::new(connector), self))
+        Ok(Pool::lazy(Target::new(connector), self))
     }
 }

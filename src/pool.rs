@@ -52,7 +52,7 @@ impl<DB: Engine> Pool<DB> {
             // Last in, first out: what is not needed stays unused and can be let go.
             .queue_mode(QueueMode::Lifo)
             .build();
-        let this = match pool {
+        match pool {
             Ok(pool) => Self(Arc::new(Inner {
                 pool,
                 lent: Lent::default(),
@@ -60,11 +60,7 @@ impl<DB: Engine> Pool<DB> {
             })),
             // deadpool's only reason is a timeout without a runtime, and no timeout is set.
             Err(error) => unreachable!("{error}"),
-        };
-        if this.options().min_connections > 0 {
-            this.0.keeper.ensure(&this.0.pool);
         }
-        this
     }
 
     /// A connection of one's own, until it is dropped.
@@ -108,7 +104,7 @@ impl<DB: Engine> Pool<DB> {
                 let started = Instant::now();
                 let deadline = started + self.options().acquire_timeout;
                 let got = manager::by(deadline, self.wait(get, deadline)).await;
-                self.0.keeper.ensure(&self.0.pool);
+                self.ensure_keeper();
                 let took = started.elapsed();
                 if got.is_some() {
                     self.note_time(took);
@@ -219,10 +215,17 @@ impl<DB: Engine> Pool<DB> {
         &self.0.lent
     }
 
-    /// Opens connections until there are as many as should be; see [`keeper::fill`].
-    pub(crate) async fn fill(&self, deadline: Instant) -> Result<(), sqlx::Error> {
-        let min = self.options().min_connections;
-        keeper::fill(&self.0.pool, min, deadline).await.map(drop)
+    /// Opens `min_connections`, and one in any case, to see that it works.
+    pub(crate) async fn fill(&self) -> Result<(), sqlx::Error> {
+        let options = self.options();
+        let deadline = Instant::now() + options.acquire_timeout;
+        keeper::fill(&self.0.pool, options.min_connections.max(1), deadline).await?;
+        Ok(())
+    }
+
+    /// Sees to it that somebody keeps house.
+    pub(crate) fn ensure_keeper(&self) {
+        self.0.keeper.ensure(&self.0.pool);
     }
 
     fn note_time(&self, took: Duration) {

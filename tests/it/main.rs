@@ -11,6 +11,7 @@ mod heal;
 mod layers;
 mod login;
 mod manager;
+mod options;
 mod plane;
 mod pool;
 mod settings;

@@ -55,6 +55,11 @@ pub(crate) trait TestEngine: Engine {
     /// A statement that runs for a minute, and one that runs for a moment.
     const SLEEP: &'static str;
     const NAP: &'static str;
+    /// The number of the session that asks.
+    const SESSION_ID: &'static str;
+    /// Leaves 42 on a session, and reads what was left there.
+    const SET_MARK: &'static str;
+    const MARK: &'static str;
 }
 
 type Options<DB> = <<DB as sqlx::Database>::Connection as Connection>::Options;
@@ -281,11 +286,14 @@ where
 }
 
 macro_rules! engine {
-    ($db:ty, $backend:ty, $on:ident, $own:ident, $refusal:expr, $sleep:expr, $nap:expr, $lock:expr, $all:expr, $active:expr, $limit:expr) => {
+    ($db:ty, $backend:ty, $on:ident, $own:ident, $refusal:expr, $sleep:expr, $nap:expr, $lock:expr, $all:expr, $active:expr, $limit:expr, $marks:expr) => {
         impl TestEngine for $db {
             const SLEEP: &'static str = $sleep;
             const NAP: &'static str = $nap;
             const LOCK_LEDGER: &'static str = $lock;
+            const SESSION_ID: &'static str = $marks[0];
+            const SET_MARK: &'static str = $marks[1];
+            const MARK: &'static str = $marks[2];
 
             fn is_refusal(error: &sqlx::Error) -> bool {
                 let refusal: fn(&sqlx::Error) -> bool = $refusal;
@@ -384,7 +392,12 @@ engine!(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND usename = 'app'"
     ),
     "state = 'active' AND query LIKE 'SELECT pg_sleep%'",
-    |database| format!("ALTER DATABASE {database} CONNECTION LIMIT 3")
+    |database| format!("ALTER DATABASE {database} CONNECTION LIMIT 3"),
+    [
+        "SELECT pg_backend_pid()",
+        "SELECT set_config('app.mark', '42', false)",
+        "SELECT current_setting('app.mark')::int",
+    ]
 );
 
 engine!(
@@ -404,7 +417,12 @@ engine!(
          WHERE db = '{database}' AND user = 'app'"
     ),
     "info LIKE 'SELECT SLEEP%'",
-    |_| "SET GLOBAL max_connections = 10".to_owned()
+    |_| "SET GLOBAL max_connections = 10".to_owned(),
+    [
+        "SELECT CAST(CONNECTION_ID() AS SIGNED)",
+        "SET @mark = 42",
+        "SELECT CAST(@mark AS SIGNED)"
+    ]
 );
 
 /// Runs each named test on PostgreSQL and on MariaDB.
