@@ -6,6 +6,8 @@
     reason = "a panic is how a test reports"
 )]
 
+mod beside_sqlx;
+mod cancel;
 mod environment;
 mod heal;
 mod layers;

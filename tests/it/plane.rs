@@ -9,6 +9,9 @@ use std::time::{Duration, SystemTime};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use sqlx::{Connection, Executor, MySql, Postgres, Row};
 use sqlx_rds::{Clock, ConnectOptions, Connector, Engine, Pool, PoolOptions};
 use sqlx_rds_sandbox::{AwsKeys, Sandbox, SandboxBuilder, Server, Verdict, backend};
@@ -35,6 +38,11 @@ pub(crate) trait TestEngine: Engine {
         on: &mut Self::Connection,
         sql: &'static str,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    /// 20,000 rows with the numbers from 1 on, all at once and one by one.
+    fn numbers(pool: &Pool<Self>) -> BoxFuture<'_, Result<Vec<i64>, sqlx::Error>>;
+    fn stream(pool: &Pool<Self>) -> BoxStream<'static, Result<i64, sqlx::Error>>;
+    /// sqlx's options for its own pool, with a token for a password.
+    fn options_of_sqlx(url: &str, token: &str) -> Options<Self>;
     /// Takes every lock there is on the table `ledger`, or fails at once.
     const LOCK_LEDGER: &'static str;
     /// Sessions of `app` in this database, asked of the server.
@@ -179,6 +187,18 @@ impl<DB: TestEngine> Plane<DB> {
         }
     }
 
+    pub(crate) fn options_of_sqlx(&self) -> Options<DB> {
+        DB::options_of_sqlx(&self.url(), &self.server().token("app"))
+    }
+
+    pub(crate) async fn drop_ledger(&self) {
+        let mut admin = DB::Connection::connect_with(&self.options_of_sqlx())
+            .await
+            .unwrap();
+        DB::raw_on(&mut admin, "DROP TABLE ledger").await.unwrap();
+        admin.close().await.unwrap();
+    }
+
     /// Asks the server until it says so; the bound only ends a test that has failed.
     pub(crate) async fn until_ledger_is_free(&self) {
         let freed = async { while self.is_ledger_locked().await {} };
@@ -286,7 +306,7 @@ where
 }
 
 macro_rules! engine {
-    ($db:ty, $backend:ty, $on:ident, $own:ident, $refusal:expr, $sleep:expr, $nap:expr, $lock:expr, $all:expr, $active:expr, $limit:expr, $marks:expr) => {
+    ($db:ty, $backend:ty, $on:ident, $own:ident, $refusal:expr, $sleep:expr, $nap:expr, $lock:expr, $all:expr, $active:expr, $limit:expr, $marks:expr, $clear:expr) => {
         impl TestEngine for $db {
             const SLEEP: &'static str = $sleep;
             const NAP: &'static str = $nap;
@@ -325,6 +345,21 @@ macro_rules! engine {
                 sql: &'static str,
             ) -> Result<i64, sqlx::Error> {
                 whole_number(&sqlx::query(sql).fetch_one(on).await?)
+            }
+
+            fn numbers(pool: &Pool<$db>) -> BoxFuture<'_, Result<Vec<i64>, sqlx::Error>> {
+                sqlx::query_scalar($marks[3]).fetch_all(pool).boxed()
+            }
+
+            fn stream(pool: &Pool<$db>) -> BoxStream<'static, Result<i64, sqlx::Error>> {
+                // Not borrowed from the pool, as sqlx's own.
+                let rows: BoxStream<'static, _> = pool.fetch($marks[3]);
+                rows.map_ok(|row| row.get(0)).boxed()
+            }
+
+            fn options_of_sqlx(url: &str, token: &str) -> Options<$db> {
+                let in_clear: fn(Options<$db>) -> Options<$db> = $clear;
+                in_clear(url.parse().unwrap()).password(token)
             }
 
             async fn execute_on(
@@ -397,7 +432,9 @@ engine!(
         "SELECT pg_backend_pid()",
         "SELECT set_config('app.mark', '42', false)",
         "SELECT current_setting('app.mark')::int",
-    ]
+        "SELECT generate_series(1, 20000)::int8",
+    ],
+    |options| options
 );
 
 engine!(
@@ -421,8 +458,12 @@ engine!(
     [
         "SELECT CAST(CONNECTION_ID() AS SIGNED)",
         "SET @mark = 42",
-        "SELECT CAST(@mark AS SIGNED)"
-    ]
+        "SELECT CAST(@mark AS SIGNED)",
+        "SELECT CAST(seq AS SIGNED) FROM seq_1_to_20000"
+    ],
+    |options| options
+        .enable_cleartext_plugin(true)
+        .ssl_mode(sqlx::mysql::MySqlSslMode::Required)
 );
 
 /// Runs each named test on PostgreSQL and on MariaDB.
