@@ -14,6 +14,7 @@ mod layers;
 mod login;
 mod manager;
 mod options;
+mod parity;
 mod plane;
 mod pool;
 mod settings;
