@@ -290,3 +290,25 @@ impl<DB: Engine> fmt::Debug for Manager<DB> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lifetimes_are_spread_below_their_limit() {
+        let limit = Duration::from_secs(1_000);
+        let drawn: Vec<_> = (0..1_000).map(|_| shortened(limit)).collect();
+        assert!(
+            drawn
+                .iter()
+                .all(|&drawn| drawn <= limit && drawn > limit * 9 / 10)
+        );
+        let spread = drawn
+            .iter()
+            .max()
+            .unwrap()
+            .saturating_sub(*drawn.iter().min().unwrap());
+        assert!(spread > limit / 20, "{spread:?}");
+    }
+}

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
@@ -32,7 +32,8 @@ async fn polled<DB: TestEngine>(plane: &Plane<DB>, work: impl Future, polls: usi
     let mut work = pin!(work);
     for _ in 0..polls {
         let mut context = Context::from_waker(Waker::noop());
-        if let Poll::Ready(_) = work.as_mut().poll(&mut context) {
+        let done = work.as_mut().poll(&mut context).is_ready();
+        if done {
             return true;
         }
         DB::sessions(plane).await;

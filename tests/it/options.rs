@@ -450,3 +450,65 @@ fn settings_are_read_back() {
     assert_eq!(changed.get_idle_timeout(), None);
     assert!(!changed.get_test_before_acquire());
 }
+
+/// Runs on one thread, whose log is read.
+#[tokio::test]
+async fn slow_acquires_are_logged_and_others_where_asked_for() {
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    impl Lines {
+        /// What was logged of acquires since the last time.
+        fn take(&self) -> Vec<String> {
+            let bytes = std::mem::take(&mut *self.0.lock().unwrap());
+            let text = String::from_utf8(bytes).unwrap();
+            let of_acquires = text
+                .lines()
+                .filter(|line| line.contains("acquired connection"));
+            of_acquires.map(str::to_owned).collect()
+        }
+    }
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let plane = Plane::<sqlx::Postgres>::shared().await;
+    let quiet = plane.pool(PoolOptions::new()).await;
+    drop(quiet.acquire().await.unwrap());
+    assert_eq!(lines.take(), [""; 0]);
+
+    let slow = PoolOptions::new().acquire_slow_threshold(Duration::ZERO);
+    let slow = slow.connect_lazy_with(plane.options());
+    drop(slow.acquire().await.unwrap());
+    let [line] = &lines.take()[..] else { panic!() };
+    assert!(
+        line.contains("WARN") && line.contains("slow_threshold_ms=0"),
+        "{line}"
+    );
+    drop(slow.acquire().await.unwrap());
+    assert_eq!(lines.take(), [""; 0], "an idle one is there at once");
+
+    let timed = PoolOptions::new().acquire_time_level(log::LevelFilter::Info);
+    let timed = timed.connect_lazy_with(plane.options());
+    for _ in 0..2 {
+        drop(timed.acquire().await.unwrap());
+        let [line] = &lines.take()[..] else { panic!() };
+        assert!(line.contains("INFO") && !line.contains("slow"), "{line}");
+    }
+    for pool in [quiet, slow, timed] {
+        pool.close().await;
+    }
+}

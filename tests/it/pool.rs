@@ -17,6 +17,8 @@ on_both_engines! {
     a_cancelled_query_gives_its_connection_back,
     closing_says_goodbye_and_turns_waiters_away,
     a_closed_pool_takes_back_what_was_out,
+    closing_takes_effect_before_it_is_awaited,
+    closing_ends_a_connect_that_hangs,
     a_detached_connection_is_replaced,
     a_failed_raw_statement_leaves_no_transaction_behind,
     a_begin_in_plain_sql_leaves_no_transaction_behind,
@@ -130,6 +132,36 @@ async fn a_closed_pool_takes_back_what_was_out<DB: TestEngine>() {
     drop(held);
     closing.await;
     plane.until_sessions(0).await;
+}
+
+async fn closing_takes_effect_before_it_is_awaited<DB: TestEngine>() {
+    let plane = Plane::<DB>::shared().await;
+    let pool = plane.pool(PoolOptions::new().max_connections(2)).await;
+    drop(pool.close());
+    assert!(pool.is_closed());
+    assert!(matches!(pool.acquire().await, Err(sqlx::Error::PoolClosed)));
+    plane.until_sessions(0).await;
+    // Once more does no harm, and neither does doing it twice at once.
+    tokio::join!(pool.close(), pool.close());
+}
+
+async fn closing_ends_a_connect_that_hangs<DB: TestEngine>() {
+    let plane = Plane::<DB>::shared().await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let options = plane
+        .options()
+        .map(|options| DB::with_port(options, port))
+        .sign_port(plane.server().endpoint().sign_port);
+    let pool = PoolOptions::new().connect_lazy_with(options);
+    let hanging = {
+        let pool = pool.clone();
+        tokio::spawn(async move { pool.acquire().await.map(drop) })
+    };
+    let _dialled = silent.accept().await.unwrap();
+    pool.close().await;
+    let error = hanging.await.unwrap().unwrap_err();
+    assert!(matches!(error, sqlx::Error::PoolClosed), "{error:?}");
 }
 
 async fn a_detached_connection_is_replaced<DB: TestEngine>() {
