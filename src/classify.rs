@@ -188,9 +188,42 @@ fn postgres_kind(_: &dyn DatabaseError) -> Option<ErrorKind> {
     None
 }
 
+/// How an error that no server gave is told in the form of a server's (`engine`): by the routine
+/// that raised it in PostgreSQL, and in MySQL by the number of a client's error, which no server
+/// sends.
+#[cfg(any(feature = "postgres", feature = "mysql", test))]
+const RELAYED: &[(ErrorKind, &str, u16)] = &[
+    // Always a server's, and told in its own form in MySQL.
+    (ErrorKind::Full, "sqlx_rds::full", 1040),
+    (ErrorKind::Throttled, "sqlx_rds::throttled", 1040),
+    (ErrorKind::Unavailable, "sqlx_rds::unavailable", 2003),
+    (ErrorKind::Disconnected, "sqlx_rds::disconnected", 2013),
+    (ErrorKind::Tls, "sqlx_rds::tls", 2026),
+    (ErrorKind::Protocol, "sqlx_rds::protocol", 2027),
+    (ErrorKind::Configuration, "sqlx_rds::configuration", 2034),
+    (ErrorKind::Login, "sqlx_rds::login", 2061),
+];
+
+/// The routine and the number that stand for a kind.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(crate) fn relayed_as(kind: ErrorKind) -> (&'static str, u16) {
+    RELAYED
+        .iter()
+        .find(|(relayed, ..)| *relayed == kind)
+        .map_or(("sqlx_rds::other", 2000), |(_, routine, number)| {
+            (routine, *number)
+        })
+}
+
 /// PostgreSQL, Aurora PostgreSQL and Aurora DSQL, by SQLSTATE.
 #[cfg(any(feature = "postgres", test))]
 fn of_postgres(code: &str, routine: Option<&str>, message: &str) -> ErrorKind {
+    let relayed = RELAYED
+        .iter()
+        .find(|(_, relayed, _)| routine == Some(*relayed));
+    if let Some((kind, ..)) = relayed {
+        return *kind;
+    }
     // A statement of the user's own may raise any text: only the codes of logins and connections
     // are read further.
     let of_a_login = ["08", "28", "53", "XX"]
@@ -236,7 +269,10 @@ fn of_mysql(number: u16, message: &str) -> ErrorKind {
             ErrorKind::ReadOnly
         }
         1205 | 1213 => ErrorKind::Conflict,
-        _ => ErrorKind::Statement,
+        number => RELAYED
+            .iter()
+            .find(|(.., relayed)| *relayed == number)
+            .map_or(ErrorKind::Statement, |(kind, ..)| *kind),
     }
 }
 

@@ -125,6 +125,13 @@ pub enum ConfigError {
         feature: &'static str,
     },
 
+    /// A pool that works by a task of its own was asked for outside a tokio runtime.
+    #[error(
+        "`sqlx_pool` was called outside a tokio runtime; call it inside the one that will use the \
+         pool, as in an `async fn` under `#[tokio::main]`"
+    )]
+    NoRuntime,
+
     /// A setting of the pool is out of range.
     #[error("`{setting}` cannot be {given}; write {instead}")]
     OutOfRange {

@@ -29,6 +29,8 @@ mod shared;
 mod shell;
 #[cfg(feature = "iam")]
 mod sign;
+mod sqlx_pool;
+mod stub;
 mod telemetry;
 mod tls;
 mod transaction;

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 pub use crate::close_event::CloseEvent;
 pub use crate::connection::PoolConnection;
+use crate::connector::Connector;
 use crate::engine::{Engine, OptionsOf};
 use crate::error::ConfigError;
 pub use crate::hooks::PoolConnectionMetadata;
@@ -209,6 +210,10 @@ impl<DB: Engine> Pool<DB> {
     /// [`ConfigError`] for options that cannot work; the old ones stay. sqlx returns nothing here.
     pub fn set_connect_options(&self, options: OptionsOf<DB>) -> Result<(), ConfigError> {
         self.0.pool.manager().set_connect_options(options)
+    }
+
+    pub(crate) fn connector(&self) -> Result<Connector<DB>, ConfigError> {
+        self.0.pool.manager().connector()
     }
 
     pub(crate) fn lent(&self) -> &Lent<DB> {

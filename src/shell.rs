@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::classify::ErrorKind;
 use crate::connection::PoolConnection;
-use crate::engine::Engine;
+use crate::engine::{Engine, StubAddress};
 use crate::managed::State;
 use crate::random;
 use crate::telemetry::DiscardReason;
@@ -101,7 +101,7 @@ impl<DB: Engine> Shell<DB> {
                     ))
                 }
             })
-            .connect_lazy_with(DB::shell_options(port, &name));
+            .connect_lazy_with(DB::stub_options(StubAddress::Port(port), &name));
 
         let accepted = accept::<DB>(listener, &name).map_err(Error::Io);
         let (near_end, accepted) = try_join(pool.acquire(), accepted).await?;
@@ -195,7 +195,7 @@ impl<DB: Engine> fmt::Debug for Lent<DB> {
 async fn accept<DB: Engine>(listener: TcpListener, name: &str) -> io::Result<TcpStream> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let [greeting, welcome] = DB::shell_handshake();
+    let [greeting, welcome] = DB::stub_handshake();
     loop {
         let (mut socket, _) = listener.accept().await?;
         socket.write_all(&greeting).await?;
@@ -220,7 +220,7 @@ fn answer_next_ping<DB: Engine>(far_end: &Mutex<Option<TcpStream>>) -> io::Resul
     };
     let mut earlier_pings = [0; 64];
     while matches!(socket.read(&mut earlier_pings), Ok(read) if read > 0) {}
-    socket.write_all(&DB::shell_pong())
+    socket.write_all(&DB::stub_pong())
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {

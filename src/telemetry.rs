@@ -328,6 +328,25 @@ pub(crate) fn misconfigured(error: &impl Display) {
     );
 }
 
+/// A stub could not make its Unix socket, and listens on loopback TCP.
+pub(crate) fn stub_on_tcp(error: &impl Display) {
+    info!(
+        target: "sqlx_rds::pool",
+        error = %error,
+        "no Unix socket for a sqlx pool: using a loopback port"
+    );
+}
+
+/// Somebody dialled a stub who is not the pool it serves.
+pub(crate) fn stranger_turned_away() {
+    warn!(target: "sqlx_rds::pool", "a stranger dialled the socket of a sqlx pool: turned away");
+}
+
+/// A stub could not accept sqlx's connection, most often for want of file descriptors.
+pub(crate) fn stub_cannot_accept(error: &impl Display) {
+    warn!(target: "sqlx_rds::pool", error = %error, "the socket of a sqlx pool accepts nothing");
+}
+
 /// A URL has a parameter that neither sqlx nor we know. Its value may be a misspelt password.
 pub(crate) fn unknown_parameter(key: &str) {
     warn!(target: "sqlx_rds::options", key, "ignoring an unknown parameter of the database URL");

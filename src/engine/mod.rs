@@ -1,5 +1,8 @@
 //! PostgreSQL and MySQL: the two shapes that a login, an address and TLS settings take in sqlx.
 
+use std::error::Error as _;
+use std::path::Path;
+
 use sqlx::{ConnectOptions, Connection, Database};
 use url::Url;
 
@@ -41,8 +44,17 @@ pub struct Address<'a> {
     pub socket: bool,
 }
 
+/// Where a stub listens: a socket of ours that sqlx takes for a server.
+#[derive(Clone, Copy, Debug)]
+pub enum StubAddress<'a> {
+    /// On the loopback interface.
+    Port(u16),
+    /// The directory of a Unix socket, whose name there is [`STUB_SOCKET`](sealed::Engine).
+    Directory(&'a Path),
+}
+
 pub(crate) mod sealed {
-    use super::{Address, Database, Login, OptionsOf, Tls, Url};
+    use super::{Address, Database, Login, OptionsOf, StubAddress, Tls, Url};
 
     /// What the rest of the crate asks of an engine.
     pub trait Engine: Database {
@@ -81,12 +93,17 @@ pub(crate) mod sealed {
             connection: &mut Self::Connection,
         ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-        /// Options for a connection to a socket of ours that answers nothing but pings.
-        fn shell_options(port: u16, username: &str) -> OptionsOf<Self>;
-        /// What that socket says before and after the client's first packet.
-        fn shell_handshake() -> [Vec<u8>; 2];
+        /// The name that sqlx expects of a stub's Unix socket.
+        const STUB_SOCKET: &'static str;
+        /// Options for a connection to a stub, on which sqlx runs no statement.
+        fn stub_options(address: StubAddress<'_>, username: &str) -> OptionsOf<Self>;
+        /// What a stub says before and after the client's first packet.
+        fn stub_handshake() -> [Vec<u8>; 2];
+        /// What it says in place of the latter: the server's own error, or in its form one that
+        /// no server gave. sqlx's pool takes none of them for a reason to try again.
+        fn stub_refusal(error: &sqlx::Error) -> Vec<u8>;
         /// What it answers to a ping.
-        fn shell_pong() -> Vec<u8>;
+        fn stub_pong() -> Vec<u8>;
     }
 }
 
@@ -106,4 +123,21 @@ pub(crate) fn has_password<DB: Engine>(options: &OptionsOf<DB>) -> Option<bool> 
         return None;
     }
     Some(options.to_url_lossy().password().is_some())
+}
+
+/// An error with its causes in one line, for a protocol that has room for one text.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+fn in_one_line(error: &sqlx::Error) -> String {
+    // Where there is a cause, sqlx's own words only say that there is one.
+    let mut cause = error.source();
+    let mut text = cause.map_or_else(|| error.to_string(), ToString::to_string);
+    while let Some(error) = cause {
+        let words = error.to_string();
+        // Many texts repeat their cause.
+        if !text.ends_with(&words) {
+            text = format!("{text}: {words}");
+        }
+        cause = error.source();
+    }
+    text.replace('\0', " ")
 }

@@ -1,10 +1,11 @@
 //! MySQL and MariaDB in sqlx's terms.
 
-use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlSslMode};
 use sqlx::{ConnectOptions, Executor, MySql};
 use url::Url;
 
-use crate::engine::{Address, Engine, Tls, sealed};
+use crate::classify::{self, ErrorKind};
+use crate::engine::{Address, Engine, StubAddress, Tls, in_one_line, sealed};
 use crate::login::Login;
 
 impl Engine for MySql {}
@@ -88,10 +89,11 @@ impl sealed::Engine for MySql {
         connection.execute("ROLLBACK").await.map(drop)
     }
 
-    fn shell_options(port: u16, username: &str) -> MySqlConnectOptions {
-        MySqlConnectOptions::new()
+    const STUB_SOCKET: &'static str = "mysqld.sock";
+
+    fn stub_options(address: StubAddress<'_>, username: &str) -> MySqlConnectOptions {
+        let options = MySqlConnectOptions::new()
             .host("127.0.0.1")
-            .port(port)
             .username(username)
             .ssl_mode(MySqlSslMode::Disabled)
             .statement_cache_capacity(0)
@@ -99,14 +101,40 @@ impl sealed::Engine for MySql {
             .pipes_as_concat(false)
             .no_engine_substitution(false)
             .timezone(None)
-            .set_names(false)
+            .set_names(false);
+        match address {
+            StubAddress::Port(port) => options.port(port),
+            StubAddress::Directory(directory) => options.socket(directory.join(Self::STUB_SOCKET)),
+        }
     }
 
-    fn shell_handshake() -> [Vec<u8>; 2] {
+    fn stub_handshake() -> [Vec<u8>; 2] {
         [packet(0, GREETING), packet(2, OK)]
     }
 
-    fn shell_pong() -> Vec<u8> {
+    fn stub_refusal(error: &sqlx::Error) -> Vec<u8> {
+        let from_server = error
+            .as_database_error()
+            .and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>());
+        let relayed;
+        let (number, state, text) = match from_server {
+            Some(error) => (error.number(), error.code(), error.message()),
+            None => {
+                relayed = in_one_line(error);
+                let (_, number) = classify::relayed_as(ErrorKind::of(error));
+                (number, None, relayed.as_str())
+            }
+        };
+        let mut payload = vec![0xff];
+        payload.extend_from_slice(&number.to_le_bytes());
+        payload.push(b'#');
+        payload.extend_from_slice(state.unwrap_or(GENERAL_ERROR).as_bytes());
+        // No server's text comes near this bound, which keeps the message in one packet.
+        payload.extend_from_slice(&text.as_bytes()[..text.floor_char_boundary(65_536)]);
+        packet(2, &payload)
+    }
+
+    fn stub_pong() -> Vec<u8> {
         packet(1, OK)
     }
 }
@@ -122,12 +150,13 @@ const GREETING: &[u8] = b"\x0a8.0.0\0\
 /// No rows, no insert id, autocommit, no warnings.
 const OK: &[u8] = b"\x00\x00\x00\x02\x00\x00\x00";
 
+/// The SQLSTATE of what has none of its own.
+const GENERAL_ERROR: &str = "HY000";
+
 fn packet(sequence: u8, payload: &[u8]) -> Vec<u8> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "both payloads are shorter than 100 bytes"
-    )]
-    let mut packet = vec![payload.len() as u8, 0, 0, sequence];
+    // Three bytes of length: no payload here is longer than one packet.
+    let [low, middle, high, _] = u32::try_from(payload.len()).unwrap_or(0).to_le_bytes();
+    let mut packet = vec![low, middle, high, sequence];
     packet.extend_from_slice(payload);
     packet
 }

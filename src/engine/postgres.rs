@@ -1,10 +1,11 @@
 //! PostgreSQL in sqlx's terms.
 
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSeverity, PgSslMode};
 use sqlx::{ConnectOptions, Executor, Postgres};
 use url::Url;
 
-use crate::engine::{Address, Engine, Tls, sealed};
+use crate::classify::{self, ErrorKind};
+use crate::engine::{Address, Engine, StubAddress, Tls, in_one_line, sealed};
 use crate::login::Login;
 
 impl Engine for Postgres {}
@@ -97,19 +98,25 @@ impl sealed::Engine for Postgres {
         connection.execute("BEGIN; ROLLBACK").await.map(drop)
     }
 
-    fn shell_options(port: u16, username: &str) -> PgConnectOptions {
-        PgConnectOptions::new_without_pgpass()
+    const STUB_SOCKET: &'static str = ".s.PGSQL.5432";
+
+    fn stub_options(address: StubAddress<'_>, username: &str) -> PgConnectOptions {
+        let options = PgConnectOptions::new_without_pgpass()
             .host("127.0.0.1")
-            .port(port)
             .username(username)
             .password("")
             .ssl_mode(PgSslMode::Disable)
             .statement_cache_capacity(0)
             .application_name("")
-            .extra_float_digits(None)
+            .extra_float_digits(None);
+        match address {
+            StubAddress::Port(port) => options.port(port),
+            // The port is part of the socket's name.
+            StubAddress::Directory(directory) => options.port(5432).socket(directory),
+        }
     }
 
-    fn shell_handshake() -> [Vec<u8>; 2] {
+    fn stub_handshake() -> [Vec<u8>; 2] {
         let authentication_ok = [b'R', 0, 0, 0, 8, 0, 0, 0, 0];
         [
             Vec::new(),
@@ -117,8 +124,93 @@ impl sealed::Engine for Postgres {
         ]
     }
 
-    fn shell_pong() -> Vec<u8> {
+    fn stub_refusal(error: &sqlx::Error) -> Vec<u8> {
+        let from_server = error
+            .as_database_error()
+            .and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+        let kind = ErrorKind::of(error);
+        match from_server {
+            Some(error) => relay(error, kind),
+            None => {
+                let (routine, _) = classify::relayed_as(kind);
+                error_response(&[
+                    (b'S', Some("FATAL")),
+                    (b'C', Some(relayed_code(kind))),
+                    (b'M', Some(&in_one_line(error))),
+                    (b'R', Some(routine)),
+                ])
+            }
+        }
+    }
+
+    fn stub_pong() -> Vec<u8> {
         READY_FOR_QUERY.to_vec()
+    }
+}
+
+/// A server's error, word for word.
+fn relay(error: &PgDatabaseError, kind: ErrorKind) -> Vec<u8> {
+    let line = error.line().map(|line| line.to_string());
+    let (code, detail, routine) = match error.code() {
+        // sqlx's pool would wait and try again, and then tell of a timeout only. The connector has
+        // tried until its deadline: this is what it ended with.
+        "53300" | "57P03" => {
+            let detail = format!("The server's own code was {}.", error.code());
+            let (routine, _) = classify::relayed_as(kind);
+            (relayed_code(kind), Some(detail), Some(routine))
+        }
+        code => (code, error.detail().map(str::to_owned), error.routine()),
+    };
+    error_response(&[
+        (b'S', Some(severity(error.severity()))),
+        (b'C', Some(code)),
+        (b'M', Some(error.message())),
+        (b'D', detail.as_deref()),
+        (b'H', error.hint()),
+        (b'W', error.r#where()),
+        (b's', error.schema()),
+        (b't', error.table()),
+        (b'c', error.column()),
+        (b'd', error.data_type()),
+        (b'n', error.constraint()),
+        (b'F', error.file()),
+        (b'L', line.as_deref()),
+        (b'R', routine),
+    ])
+}
+
+/// An ErrorResponse. sqlx wants the severity first.
+fn error_response(fields: &[(u8, Option<&str>)]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (letter, text) in fields {
+        if let Some(text) = text {
+            body.push(*letter);
+            body.extend_from_slice(text.as_bytes());
+            body.push(0);
+        }
+    }
+    body.push(0);
+    let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
+    let mut message = vec![b'E'];
+    message.extend_from_slice(&length.to_be_bytes());
+    message.extend_from_slice(&body);
+    message
+}
+
+fn severity(severity: PgSeverity) -> &'static str {
+    match severity {
+        PgSeverity::Panic => "PANIC",
+        PgSeverity::Fatal => "FATAL",
+        _ => "ERROR",
+    }
+}
+
+/// An SQLSTATE that sqlx's pool does not take for a reason to try again.
+fn relayed_code(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Full | ErrorKind::Throttled => "53000",
+        ErrorKind::Unavailable => "08001",
+        _ => "08006",
     }
 }
 

@@ -18,4 +18,5 @@ mod parity;
 mod plane;
 mod pool;
 mod settings;
+mod sqlx_pool;
 mod transaction;
