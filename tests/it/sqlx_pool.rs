@@ -31,7 +31,7 @@ on_both_engines! {
 }
 
 /// Where a pool's stub listens.
-trait Stubbed: TestEngine {
+trait Stubbed: TestEngine + Send + Sync {
     fn directory(pool: &sqlx::Pool<Self>) -> PathBuf;
 }
 
@@ -218,7 +218,8 @@ async fn a_dial_that_hangs_ends_before_the_acquire_does<DB: Stubbed>() {
     }
     // The dial was dropped with it, one way or the other: its end is read.
     let (mut dialled, _) = silent.accept().await.unwrap();
-    let drained = tokio::io::copy(&mut dialled, &mut tokio::io::sink());
+    let mut sink = tokio::io::sink();
+    let drained = tokio::io::copy(&mut dialled, &mut sink);
     let _ = tokio::time::timeout(Duration::from_secs(20), drained)
         .await
         .expect("the end of the dial");
