@@ -83,12 +83,25 @@ async fn nothing_secret_is_logged_or_shown<DB: TestEngine>() {
         .unwrap_err();
     show(format!("{pool:?}"));
     pool.close().await;
+
+    let sqlxs = connector.sqlx_pool(PoolOptions::new()).unwrap();
+    show(format!("{sqlxs:?} {:?}", sqlxs.connect_options()));
+    drop(sqlxs.acquire().await.unwrap());
+    plane.server().gateway().kill_connections();
+    plane.server().gateway().refuse_next(3);
+    let error = sqlxs.acquire().await.map(drop).unwrap_err();
+    show(format!("{error} {error:?}"));
+    sqlxs.close().await;
+
     plane.credentials.set(Script {
         failing: true,
         ..Script::default()
     });
     let failing = Connector::new(plane.options()).unwrap();
     let error = failing.connect().await.map(drop).unwrap_err();
+    show(format!("{error} {error:?}"));
+    let failing = failing.sqlx_pool(PoolOptions::new()).unwrap();
+    let error = failing.acquire().await.map(drop).unwrap_err();
     show(format!("{error} {error:?}"));
 
     // A password in a URL, spoilt in several ways.
