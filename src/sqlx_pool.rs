@@ -47,6 +47,7 @@ impl<DB: Engine> Connector<DB> {
     ///   off a clock that stands still while AWS Lambda is frozen. `Pool` has none of these.
     /// - `ping_after` and `ping_timeout` have no meaning for it: sqlx pings at each acquire, or not
     ///   at all without `test_before_acquire`, and after each use.
+    /// - It is lazy, and sqlx opens the `min_connections` of a lazy pool only when it has lost one.
     /// - It belongs to the tokio runtime in which it was made: its new connections are opened
     ///   there, and none can be opened when that runtime has ended.
     /// - sqlx dials a socket of this process, so `connect_options()` of the pool shows that one

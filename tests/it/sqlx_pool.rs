@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use sqlx::{Connection, MySql, Postgres};
-use sqlx_rds::{ConfigError, Connector, ErrorKind, PoolOptions, RootCertificates};
+use sqlx_rds::{
+    ConfigError, Connector, ErrorKind, PoolConnectionMetadata, PoolOptions, RootCertificates,
+};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -23,6 +25,9 @@ on_both_engines! {
     what_no_server_said_is_told_at_once,
     a_dial_that_hangs_ends_before_the_acquire_does,
     a_server_that_is_full_gives_its_own_text,
+    callbacks_see_the_real_connection,
+    an_error_of_after_connect_is_the_callers_at_once,
+    it_keeps_the_fewest_connections_open,
     cancelled_acquires_leave_nothing,
     closing_turns_away_whoever_is_connecting,
     a_dropped_pool_leaves_nothing,
@@ -245,6 +250,103 @@ async fn a_server_that_is_full_gives_its_own_text<DB: Stubbed>() {
         "{error}"
     );
     drop(held);
+    pool.close().await;
+}
+
+async fn callbacks_see_the_real_connection<DB: Stubbed>() {
+    let plane = Plane::<DB>::shared().await;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let note = |what: &'static str, seen: &Arc<Mutex<Vec<_>>>| {
+        let seen = Arc::clone(seen);
+        move |metadata: PoolConnectionMetadata, answer: i64| {
+            seen.lock().unwrap().push((what, answer));
+            metadata
+        }
+    };
+    let (connected, acquired, released) = (
+        note("after_connect", &seen),
+        note("before_acquire", &seen),
+        note("after_release", &seen),
+    );
+    let (connected, acquired, released) =
+        (Arc::new(connected), Arc::new(acquired), Arc::new(released));
+    let pool = connector(&plane)
+        .sqlx_pool(
+            settings(1)
+                .after_connect(move |connection, metadata| {
+                    let connected = Arc::clone(&connected);
+                    Box::pin(async move {
+                        let answer = DB::number_on(connection, "SELECT 1 + 0").await?;
+                        assert_eq!(connected(metadata, answer).age, Duration::ZERO);
+                        Ok(())
+                    })
+                })
+                .before_acquire(move |connection, metadata| {
+                    let acquired = Arc::clone(&acquired);
+                    Box::pin(async move {
+                        let answer = DB::number_on(connection, "SELECT 2 + 0").await?;
+                        let metadata = acquired(metadata, answer);
+                        assert!(metadata.age >= metadata.idle_for);
+                        Ok(true)
+                    })
+                })
+                .after_release(move |connection, metadata| {
+                    let released = Arc::clone(&released);
+                    Box::pin(async move {
+                        let answer = DB::number_on(connection, "SELECT 3 + 0").await?;
+                        assert_eq!(released(metadata, answer).idle_for, Duration::ZERO);
+                        Ok(true)
+                    })
+                }),
+        )
+        .unwrap();
+    drop(pool.acquire().await.unwrap());
+    until("one idle connection", || pool.num_idle() == 1).await;
+    drop(pool.acquire().await.unwrap());
+    let expected = [
+        ("after_connect", 1),
+        ("after_release", 3),
+        ("before_acquire", 2),
+        ("after_release", 3),
+    ];
+    until("four calls", || {
+        seen.lock().unwrap().len() == expected.len()
+    })
+    .await;
+    assert_eq!(*seen.lock().unwrap(), expected);
+    assert_eq!(plane.accepted(), 1);
+    pool.close().await;
+}
+
+async fn an_error_of_after_connect_is_the_callers_at_once<DB: Stubbed>() {
+    let plane = Plane::<DB>::shared().await;
+    let pool = connector(&plane)
+        .sqlx_pool(settings(1).after_connect(|connection, _| {
+            Box::pin(async move {
+                DB::number_on(connection, "SELECT no_such_column")
+                    .await
+                    .map(drop)
+            })
+        }))
+        .unwrap();
+    let error = pool.acquire().await.map(drop).unwrap_err();
+    assert_eq!(ErrorKind::of(&error), ErrorKind::Statement, "{error:?}");
+    assert!(error.to_string().contains("no_such_column"), "{error}");
+    assert_eq!(plane.accepted(), 1, "it is not tried again");
+    plane.until_sessions(0).await;
+    assert_eq!(pool.size(), 0);
+    pool.close().await;
+}
+
+async fn it_keeps_the_fewest_connections_open<DB: Stubbed>() {
+    let plane = Plane::<DB>::shared().await;
+    let pool = connector(&plane)
+        .sqlx_pool(settings(4).min_connections(2))
+        .unwrap();
+    // sqlx looks after them, in a task of its own, when one is lost.
+    pool.acquire().await.unwrap().close().await.unwrap();
+    plane.until_sessions(2).await;
+    until("two idle connections", || pool.num_idle() == 2).await;
     pool.close().await;
 }
 
