@@ -20,7 +20,8 @@ impl<DB: Engine> Connector<DB> {
     ///
     /// Nothing is connected yet. Each connection that sqlx's pool opens, whenever and for whatever
     /// reason, is made by this connector, with all that [`connect`](Self::connect) does about
-    /// logins, TLS and servers that are not ready. From then on it is sqlx's alone.
+    /// logins, TLS and servers that are not ready. From then on it is sqlx's alone. Callbacks of
+    /// `options` are given the real connection, and an error of `after_connect` is the caller's.
     ///
     /// ```no_run
     /// # #[cfg(feature = "postgres")]
@@ -50,7 +51,8 @@ impl<DB: Engine> Connector<DB> {
     /// - It is lazy, and sqlx opens the `min_connections` of a lazy pool only when it has lost one.
     /// - It belongs to the tokio runtime in which it was made: its new connections are opened
     ///   there, and none can be opened when that runtime has ended.
-    /// - sqlx dials a socket of this process, so `connect_options()` of the pool shows that one
+    /// - sqlx dials a Unix socket of this process, in a directory below the one for temporary files,
+    ///   which must stay there; where none can be made, a loopback port. So `connect_options()` of the pool shows that one
     ///   and not the database; and `set_connect_options()` must not be used: it would send sqlx
     ///   elsewhere, where nothing logs in, and fail every connect.
     ///

@@ -1,6 +1,5 @@
 //! PostgreSQL and MySQL: the two shapes that a login, an address and TLS settings take in sqlx.
 
-use std::error::Error as _;
 use std::path::Path;
 
 use sqlx::{ConnectOptions, Connection, Database};
@@ -128,6 +127,8 @@ pub(crate) fn has_password<DB: Engine>(options: &OptionsOf<DB>) -> Option<bool> 
 /// An error with its causes in one line, for a protocol that has room for one text.
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 fn in_one_line(error: &sqlx::Error) -> String {
+    use std::error::Error as _;
+
     // Where there is a cause, sqlx's own words only say that there is one.
     let mut cause = error.source();
     let mut text = cause.map_or_else(|| error.to_string(), ToString::to_string);
