@@ -60,3 +60,21 @@ pub type MySqlPool = Pool<sqlx::MySql>;
 /// Settings of a [`MySqlPool`].
 #[cfg(feature = "mysql")]
 pub type MySqlPoolOptions = PoolOptions<sqlx::MySql>;
+
+/// [`sqlx::postgres`] with this crate's pool, so that a `use` of it needs one word more.
+#[cfg(feature = "postgres")]
+pub mod postgres {
+    #[doc(no_inline)]
+    pub use crate::{PgPool, PgPoolOptions};
+    #[doc(no_inline)]
+    pub use sqlx::postgres::*;
+}
+
+/// [`sqlx::mysql`] with this crate's pool, so that a `use` of it needs one word more.
+#[cfg(feature = "mysql")]
+pub mod mysql {
+    #[doc(no_inline)]
+    pub use crate::{MySqlPool, MySqlPoolOptions};
+    #[doc(no_inline)]
+    pub use sqlx::mysql::*;
+}
