@@ -65,6 +65,13 @@ async fn files() {
     assert!(said.ends_with("\n11 degrees at 6:00 in Harbour\n"));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn listen() {
+    let said = both_say(Engine::Postgres, "listen", &[&[]]).await;
+    let expected = "orders: two teas\norders: a cake\norders: the bill\nclosing: at six\n";
+    assert_eq!(said, expected);
+}
+
 /// What an HTTP client sees; the app's own tests, which `tests/run` runs, look closer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bookings() {
