@@ -74,8 +74,10 @@ pub type MySqlPoolOptions = PoolOptions<sqlx::MySql>;
 /// one word.
 #[cfg(feature = "postgres")]
 pub mod postgres {
+    #[doc(no_inline)]
     pub use sqlx::postgres::*;
 
+    #[doc(no_inline)]
     pub use crate::{PgPool, PgPoolOptions};
 }
 
@@ -83,7 +85,9 @@ pub mod postgres {
 /// one word.
 #[cfg(feature = "mysql")]
 pub mod mysql {
+    #[doc(no_inline)]
     pub use sqlx::mysql::*;
 
+    #[doc(no_inline)]
     pub use crate::{MySqlPool, MySqlPoolOptions};
 }

@@ -42,26 +42,65 @@ impl Server {
 
     /// The URL of another database.
     pub fn url_of(&self, database: &str) -> String {
-        let scheme = match self.engine() {
-            Engine::Postgres => "postgres",
-            Engine::MySql => "mysql",
-        };
         let Endpoint {
-            host,
-            port,
             user,
             sign_host,
             sign_port,
             ..
         } = &self.endpoint;
-        let database = utf8_percent_encode(database, ESCAPED);
+        let place = self.place(database);
         let region = &self.aws.region;
-        let ca_path = self.ca_path.to_string_lossy();
-        let ca_path = utf8_percent_encode(&ca_path, ESCAPED);
+        let ca_path = self.escaped_ca_path();
         format!(
-            "{scheme}://{user}@{host}:{port}/{database}?auth=iam&region={region}\
-             &sign-host={sign_host}:{sign_port}&sslrootcert={ca_path}"
+            "{}://{user}@{place}?auth=iam&region={region}\
+             &sign-host={sign_host}:{sign_port}&sslrootcert={ca_path}",
+            self.scheme()
         )
+    }
+
+    /// The URL of the database `orders` for programs that cannot sign tokens: it holds a
+    /// [`token`](Self::token), signed now and good for 15 minutes, as a password, and all else
+    /// that sqlx needs to verify the server.
+    ///
+    /// With MySQL, the client must also be willing to send its password in clear text, which
+    /// sqlx is told in code and not by a URL.
+    pub fn token_url(&self) -> String {
+        self.token_url_of(&self.endpoint.database)
+    }
+
+    /// The same for another database.
+    pub fn token_url_of(&self, database: &str) -> String {
+        let user = &self.endpoint.user;
+        let token = self.token(user);
+        let token = utf8_percent_encode(&token, NON_ALPHANUMERIC);
+        let place = self.place(database);
+        let verified = match self.engine() {
+            Engine::Postgres => "sslmode=verify-full&sslrootcert",
+            Engine::MySql => "ssl-mode=VERIFY_IDENTITY&ssl-ca",
+        };
+        let ca_path = self.escaped_ca_path();
+        format!(
+            "{}://{user}:{token}@{place}?{verified}={ca_path}",
+            self.scheme()
+        )
+    }
+
+    fn scheme(&self) -> &'static str {
+        match self.engine() {
+            Engine::Postgres => "postgres",
+            Engine::MySql => "mysql",
+        }
+    }
+
+    /// What in a URL says where the database is.
+    fn place(&self, database: &str) -> String {
+        let Endpoint { host, port, .. } = &self.endpoint;
+        let database = utf8_percent_encode(database, ESCAPED);
+        format!("{host}:{port}/{database}")
+    }
+
+    fn escaped_ca_path(&self) -> String {
+        utf8_percent_encode(&self.ca_path.to_string_lossy(), ESCAPED).to_string()
     }
 
     /// A token for `user`, signed now by the sandbox's clock and good for 15 minutes.

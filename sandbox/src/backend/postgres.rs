@@ -31,7 +31,7 @@ use crate::{Engine, Error};
 /// |---|---|---|
 /// | `postgres` | [`admin_options`](Self::admin_options) | the superuser |
 /// | `rds_iam` | not at all | who is granted it logs in with IAM tokens, as on RDS |
-/// | `app` | IAM token | owner of the database `orders` |
+/// | `app` | IAM token | owner of the database `orders`; may create others, as `#[sqlx::test]` does |
 /// | `report` | [`report_password`](Self::report_password) | an ordinary user |
 ///
 /// The server lets members of `rds_iam` in without a password, since the gateway has checked
@@ -248,7 +248,7 @@ impl Postgres {
         let password = &self.report_password;
         let roles = format!(
             "CREATE ROLE rds_iam NOLOGIN;
-             CREATE ROLE app LOGIN IN ROLE rds_iam;
+             CREATE ROLE app LOGIN CREATEDB IN ROLE rds_iam;
              CREATE ROLE report LOGIN PASSWORD '{password}'"
         );
         sqlx::raw_sql(AssertSqlSafe(roles))

@@ -1,28 +1,66 @@
-//! All that an application needs to use a sandbox, as shell commands.
+//! All that an application needs to use a sandbox, as environment variables.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::path::Path;
 
-use sqlx_rds_sandbox::{Endpoint, Engine, Sandbox};
+use sqlx_rds_sandbox::{Endpoint, Engine, Sandbox, Server};
 
-/// `export` commands for a shell, each under a comment. `RDS_SANDBOX_STATE` is the last: whoever
-/// sees it has seen all.
-pub(crate) fn environment(sandbox: &Sandbox, state: &Path) -> String {
+/// How the variables say who logs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Login {
+    /// By a token that the application signs itself.
+    Iam,
+    /// By a token that is signed already and stands where a password would.
+    Token,
+}
+
+/// One environment variable.
+pub(crate) struct Variable {
+    comment: String,
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+impl Variable {
+    fn new(comment: impl Into<String>, name: impl Into<String>, value: impl Display) -> Self {
+        Self {
+            comment: comment.into(),
+            name: name.into(),
+            value: value.to_string(),
+        }
+    }
+}
+
+/// An `export` command for a shell, under a comment.
+impl Display for Variable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            comment,
+            name,
+            value,
+        } = self;
+        let value = value.replace('\'', r"'\''");
+        write!(f, "# {comment}\nexport {name}='{value}'")
+    }
+}
+
+/// The variables. `RDS_SANDBOX_STATE` is the last: whoever has seen it printed has seen all.
+pub(crate) fn environment(sandbox: &Sandbox, state: &Path, login: Login) -> Vec<Variable> {
     let aws = sandbox.aws();
     let ca_path = sandbox.ca_path().display();
-    let mut commands = vec![
-        export(
+    let mut variables = vec![
+        Variable::new(
             "AWS region that tokens are signed for",
             "AWS_REGION",
             &aws.region,
         ),
-        export("the same, for boto3", "AWS_DEFAULT_REGION", &aws.region),
-        export(
+        Variable::new("the same, for boto3", "AWS_DEFAULT_REGION", &aws.region),
+        Variable::new(
             "AWS keys that tokens are signed with",
             "AWS_ACCESS_KEY_ID",
             &aws.access_key_id,
         ),
-        export(
+        Variable::new(
             "the secret one",
             "AWS_SECRET_ACCESS_KEY",
             &aws.secret_access_key,
@@ -30,48 +68,64 @@ pub(crate) fn environment(sandbox: &Sandbox, state: &Path) -> String {
     ];
     if let Some(session_token) = &aws.session_token {
         let comment = "what makes the keys temporary ones";
-        commands.push(export(comment, "AWS_SESSION_TOKEN", session_token));
+        variables.push(Variable::new(comment, "AWS_SESSION_TOKEN", session_token));
     }
     let comment = "certificate to verify the servers by";
-    commands.push(export(comment, "RDS_SANDBOX_CA_PEM", &ca_path));
+    variables.push(Variable::new(comment, "RDS_SANDBOX_CA_PEM", &ca_path));
     if let Some(postgres) = sandbox.engine(Engine::Postgres) {
         let endpoint = postgres.endpoint();
-        commands.extend([
-            export(
-                "PostgreSQL, for an application with sqlx-rds",
-                "DATABASE_URL",
-                postgres.url(),
-            ),
-            export("PostgreSQL, for psql: address", "PGHOST", &endpoint.host),
-            export("port", "PGPORT", endpoint.port),
-            export(
+        variables.extend([
+            url(postgres, "DATABASE_URL", login),
+            Variable::new("PostgreSQL, for psql: address", "PGHOST", &endpoint.host),
+            Variable::new("port", "PGPORT", endpoint.port),
+            Variable::new(
                 "user; `rds-sandbox token` prints the password",
                 "PGUSER",
                 &endpoint.user,
             ),
-            export("database", "PGDATABASE", &endpoint.database),
-            export("verify the server", "PGSSLMODE", "verify-full"),
-            export("by this certificate", "PGSSLROOTCERT", &ca_path),
+            Variable::new("database", "PGDATABASE", &endpoint.database),
+            Variable::new("verify the server", "PGSSLMODE", "verify-full"),
+            Variable::new("by this certificate", "PGSSLROOTCERT", &ca_path),
         ]);
-        commands.extend(parts("PostgreSQL", "POSTGRES", endpoint));
+        if login == Login::Token {
+            let token = postgres.token(&endpoint.user);
+            variables.push(Variable::new("a token", "PGPASSWORD", token));
+        }
+        variables.extend(parts("PostgreSQL", "POSTGRES", endpoint));
     }
     if let Some(mysql) = sandbox.engine(Engine::MySql) {
-        let comment = "MySQL, for an application with sqlx-rds";
         if sandbox.engine(Engine::Postgres).is_none() {
-            commands.push(export(comment, "DATABASE_URL", mysql.url()));
+            variables.push(url(mysql, "DATABASE_URL", login));
         }
-        commands.push(export(comment, "MYSQL_URL", mysql.url()));
-        commands.extend(parts("MySQL", "MYSQL", mysql.endpoint()));
+        variables.push(url(mysql, "MYSQL_URL", login));
+        variables.extend(parts("MySQL", "MYSQL", mysql.endpoint()));
     }
     let comment = "for `rds-sandbox token`";
-    commands.push(export(comment, "RDS_SANDBOX_STATE", state.display()));
-    commands.join("\n")
+    variables.push(Variable::new(comment, "RDS_SANDBOX_STATE", state.display()));
+    variables
+}
+
+fn url(server: &Server, name: &str, login: Login) -> Variable {
+    let engine = match server.engine() {
+        Engine::Postgres => "PostgreSQL",
+        Engine::MySql => "MySQL",
+    };
+    match login {
+        Login::Iam => {
+            let comment = format!("{engine}, for an application with sqlx-rds");
+            Variable::new(comment, name, server.url())
+        }
+        Login::Token => {
+            let comment = format!("{engine}, for an application with sqlx");
+            Variable::new(comment, name, server.token_url())
+        }
+    }
 }
 
 /// The parts of an endpoint one by one, for programs that take no URL of ours.
-fn parts(engine: &str, infix: &str, endpoint: &Endpoint) -> [String; 6] {
+fn parts(engine: &str, infix: &str, endpoint: &Endpoint) -> [Variable; 6] {
     let part = |comment: &str, name: &str, value: &dyn Display| {
-        export(comment, &format!("RDS_SANDBOX_{infix}_{name}"), value)
+        Variable::new(comment, format!("RDS_SANDBOX_{infix}_{name}"), value)
     };
     [
         part(
@@ -89,9 +143,4 @@ fn parts(engine: &str, infix: &str, endpoint: &Endpoint) -> [String; 6] {
         part("host to sign tokens for", "SIGN_HOST", &endpoint.sign_host),
         part("port to sign tokens for", "SIGN_PORT", &endpoint.sign_port),
     ]
-}
-
-fn export(comment: &str, name: &str, value: impl Display) -> String {
-    let value = value.to_string().replace('\'', r"'\''");
-    format!("# {comment}\nexport {name}='{value}'")
 }

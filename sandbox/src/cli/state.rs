@@ -18,9 +18,13 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Writes the file, in one step, so that nobody reads half of it.
+    /// Writes the file where every command looks for it.
     pub(crate) fn write(summary: &Summary) -> Result<Self, Failure> {
-        let path = path()?;
+        Self::write_to(path()?, summary)
+    }
+
+    /// Writes the file, in one step, so that nobody reads half of it.
+    pub(crate) fn write_to(path: PathBuf, summary: &Summary) -> Result<Self, Failure> {
         let text = serde_json::to_vec(summary).map_err(Failure::to("write the state"))?;
         let fresh = path.with_extension(format!("{}.new", process::id()));
         create_private(&fresh)

@@ -20,7 +20,9 @@ pub(crate) struct Stop {
 /// What told the program to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {
-    Signal,
+    Interrupt,
+    Terminate,
+    HangUp,
     InputEnd,
 }
 
@@ -46,9 +48,9 @@ impl Stop {
             }
         };
         tokio::select! {
-            _ = self.interrupt.recv() => Cause::Signal,
-            _ = self.terminate.recv() => Cause::Signal,
-            _ = self.hang_up.recv() => Cause::Signal,
+            _ = self.interrupt.recv() => Cause::Interrupt,
+            _ = self.terminate.recv() => Cause::Terminate,
+            _ = self.hang_up.recv() => Cause::HangUp,
             () = input_end => Cause::InputEnd,
         }
     }
@@ -59,7 +61,7 @@ impl Cause {
     /// to; standard input is closed from the start wherever a script forgot about it.
     pub(crate) fn too_early(self) -> Result<(), Failure> {
         match self {
-            Self::Signal => Ok(()),
+            Self::Interrupt | Self::Terminate | Self::HangUp => Ok(()),
             Self::InputEnd => Err(Failure::new(
                 "standard input is closed, which stops the sandbox; \
                  `--ignore-stdin` keeps it running",

@@ -2,9 +2,9 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_rds-sandbox");
+use crate::program::{PROGRAM, assert_empty, open_directory, stderr, stdout};
 
 #[test]
 fn psql_logs_in_with_what_up_and_token_print() {
@@ -254,10 +254,7 @@ impl Running {
     }
 
     fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        // If we are root, the servers run as another user and have to get there.
-        let open = std::os::unix::fs::PermissionsExt::from_mode(0o1777);
-        std::fs::set_permissions(directory.path(), open).unwrap();
+        let directory = open_directory();
         let mut program = Command::new(PROGRAM)
             .arg("up")
             .args(arguments)
@@ -308,12 +305,8 @@ impl Running {
 
     fn assert_ends_well(mut self) {
         assert!(self.program.wait().unwrap().success());
-        let left: Vec<_> = std::fs::read_dir(self.directory.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .filter(|name| name != "environment")
-            .collect();
-        assert!(left.is_empty(), "{left:?}");
+        let _ = std::fs::remove_file(self.directory.path().join("environment"));
+        assert_empty(&self.directory);
     }
 }
 
@@ -336,12 +329,4 @@ fn keys(object: &serde_json::Value) -> Vec<&str> {
         .keys()
         .map(String::as_str)
         .collect()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }

@@ -10,5 +10,7 @@ mod command_line;
 mod leftovers;
 mod mysql_logins;
 mod postgres_logins;
+mod program;
+mod run;
 mod tokens;
 mod wait;

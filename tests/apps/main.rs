@@ -1,0 +1,196 @@
+//! Whole applications: those in `examples/` do on sqlx-rds, logging in to a sandbox with IAM tokens,
+//! just what their twins in `examples/plain/` do on sqlx, and hardly a line of them differs.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a panic is how a test reports"
+)]
+
+mod http;
+mod stage;
+mod twins;
+
+use std::time::Duration;
+
+use sqlx::{Connection, PgConnection};
+use sqlx_rds_sandbox::Engine;
+
+use http::{Answer, ask};
+use stage::Stage;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn todos() {
+    let said = both_say(Engine::Postgres, "todos", TODOS).await;
+    assert_eq!(said, TODOS_SAY);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn todos_mysql() {
+    let said = both_say(Engine::MySql, "todos_mysql", TODOS).await;
+    assert_eq!(said, TODOS_SAY);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transactions() {
+    let said = both_say(Engine::Postgres, "transactions", &[&[]]).await;
+    for line in [
+        "within the transaction Bob has 500",
+        "outside of it Bob has 0",
+        "committed: Ada 1000, Bob 500",
+        "rolled back: Ada 1000, Bob 500",
+        "dropped: Ada 1000, Bob 500",
+        "not transferred: Ada 1000, Bob 500",
+        "nested: Ada 920, Bob 600",
+        "on a connection Ada has 1520",
+    ] {
+        assert!(said.lines().any(|said| said == line), "{line}\n{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn json() {
+    let said = both_say(Engine::Postgres, "json", &[&[]]).await;
+    assert!(
+        said.starts_with("Ada <ada@example.com> in London: Rust, SQL\n"),
+        "{said}"
+    );
+    assert!(said.contains("\n2 moved\n") && said.contains("\"city\": \"Paris\""));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files() {
+    let said = both_say(Engine::Postgres, "files", &[&[]]).await;
+    assert!(said.starts_with("7 rows inserted\n"), "{said}");
+    assert!(said.ends_with("\n11 degrees at 6:00 in Harbour\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn listen() {
+    let said = both_say(Engine::Postgres, "listen", &[&[]]).await;
+    let expected = "orders: two teas\norders: a cake\norders: the bill\nclosing: at six\n";
+    assert_eq!(said, expected);
+}
+
+/// What an HTTP client sees; the app's own tests, which `tests/run` runs, look closer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bookings() {
+    let ours = serve_bookings(&Stage::sqlx_rds(Engine::Postgres).await).await;
+    let plain = serve_bookings(&Stage::plain(Engine::Postgres).await).await;
+    assert_eq!(ours, plain);
+    let attic = r#"{"name":"Attic","seats":4}"#;
+    let ada = r#"{"hour":9,"person":"Ada"}"#;
+    let expected = [
+        (201, attic.to_owned()),
+        (409, String::new()),
+        (422, String::new()),
+        (200, format!("[{attic}]")),
+        (404, String::new()),
+        (201, ada.to_owned()),
+        (409, String::new()),
+        (200, format!("[{ada}]")),
+        (200, ada.to_owned()),
+        (404, String::new()),
+        // It was under way when the server was told to stop.
+        (201, ada.to_owned()),
+    ];
+    assert_eq!(ours, expected);
+}
+
+/// Starts the app, asks it this and that, and stops it in the middle of a request.
+async fn serve_bookings(stage: &Stage) -> Vec<Answer> {
+    let mut server = stage.start("bookings", &["127.0.0.1:0"]);
+    let address = server.line().replace("listening on ", "");
+    let attic = r#"{"name":"Attic","seats":4}"#;
+    let ada = r#"{"hour":9,"person":"Ada"}"#;
+    let mut answers: Vec<_> = [
+        ("POST", "/rooms", attic),
+        ("POST", "/rooms", attic),
+        ("POST", "/rooms", r#"{"name":"Shaft","seats":0}"#),
+        ("GET", "/rooms", ""),
+        ("GET", "/rooms/Cellar/bookings", ""),
+        ("POST", "/rooms/Attic/bookings", ada),
+        ("POST", "/rooms/Attic/bookings", ada),
+        ("GET", "/rooms/Attic/bookings", ""),
+        ("DELETE", "/rooms/Attic/bookings/9", ""),
+        ("DELETE", "/rooms/Attic/bookings/9", ""),
+    ]
+    .map(|(method, path, body)| ask(&address, method, path, body))
+    .into();
+
+    let url = stage.admin_url();
+    let mut admin = PgConnection::connect(&url).await.unwrap();
+    let mut observer = PgConnection::connect(&url).await.unwrap();
+    let mut lock = admin.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE bookings")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let late = std::thread::spawn({
+        let address = address.clone();
+        move || ask(&address, "POST", "/rooms/Attic/bookings", ada)
+    });
+    let is_waiting = "SELECT count(*) > 0 FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    until(async || {
+        sqlx::query_scalar(is_waiting)
+            .fetch_one(&mut observer)
+            .await
+            .unwrap()
+    })
+    .await;
+    server.interrupt();
+    until(async || std::net::TcpStream::connect(&address).is_err()).await;
+    lock.commit().await.unwrap();
+    answers.push(late.join().unwrap());
+    assert_eq!(server.finish(), "closed\n");
+    stage.assert_logins();
+    answers
+}
+
+/// Calls both twins of an app with these arguments, one call after the other, and returns what
+/// both said.
+async fn both_say(engine: Engine, app: &str, calls: &[&[&str]]) -> String {
+    let ours = Stage::sqlx_rds(engine).await;
+    let plain = Stage::plain(engine).await;
+    let mut said = String::new();
+    for arguments in calls {
+        let answer = ours.call(app, arguments);
+        assert_eq!(answer, plain.call(app, arguments), "{app} {arguments:?}");
+        said += &answer;
+    }
+    ours.assert_logins();
+    plain.assert_logins();
+    said
+}
+
+/// Asks until it is so; the bound only ends a test that has failed.
+async fn until(mut is_so: impl AsyncFnMut() -> bool) {
+    let so = async {
+        while !is_so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), so)
+        .await
+        .expect("what was waited for");
+}
+
+const TODOS: &[&[&str]] = &[
+    &["add", "buy milk"],
+    &["add", "drink it; DROP TABLE todos"],
+    &["done", "1"],
+    &["done", "1"],
+    &["list"],
+    &["list", "--all"],
+];
+
+const TODOS_SAY: &str = "\
+added 1
+added 2
+1 is done
+Error: there is no 1 to do
+[ ] 2 drink it; DROP TABLE todos
+[x] 1 buy milk
+[ ] 2 drink it; DROP TABLE todos
+";
