@@ -66,7 +66,7 @@ fn here() -> PathBuf {
 
 fn sqlx_core() -> PathBuf {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--offline"])
+        .args(["metadata", "--format-version", "1", "--locked"])
         .current_dir(here())
         .output()
         .unwrap();
