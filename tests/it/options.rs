@@ -28,6 +28,13 @@ on_both_engines! {
     a_connection_lives_for_its_lifetime,
 }
 
+/// sqlx gives a transaction's connection back in a task of its own.
+async fn until_idle<DB: TestEngine>(pool: &Pool<DB>) {
+    while pool.num_idle() == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
 async fn session<DB: TestEngine>(pool: &Pool<DB>) -> i64 {
     DB::number(pool, DB::SESSION_ID).await.unwrap()
 }
@@ -103,8 +110,10 @@ async fn a_transaction_is_begun_at_once_or_not_at_all<DB: TestEngine>() {
         .unwrap();
     assert!(pool.try_begin().await.unwrap().is_none());
     transaction.commit().await.unwrap();
+    until_idle(&pool).await;
     let begun = pool.try_begin_with("START TRANSACTION").await.unwrap();
     begun.unwrap().rollback().await.unwrap();
+    until_idle(&pool).await;
 
     // An idle connection that is dead is not one.
     plane.server().gateway().kill_connections();
