@@ -55,6 +55,9 @@ impl Drop for Keeper {
     }
 }
 
+/// One that is just being closed gives up its place a moment after it is gone.
+const BUSY_PAUSE: Duration = Duration::from_secs(1);
+
 /// How long to rest between two rounds: a tenth of the shortest limit, from 1 s to 30 s.
 fn pause<DB: Engine>(options: &PoolOptions<DB>) -> Option<Duration> {
     let limits = [options.max_lifetime, options.idle_timeout];
@@ -81,7 +84,7 @@ async fn keep<DB: Engine>(pool: managed::WeakPool<Manager<DB>>, pause: Duration)
                     let lost = shared.census.below(min as usize);
                     select(pin!(sleep(pause)), pin!(lost)).await;
                 }
-                Ok(Filled::Busy) => sleep(pause).await,
+                Ok(Filled::Busy) => sleep(BUSY_PAUSE).await,
                 Err(error) => {
                     telemetry::below_min_connections(&error);
                     sleep(pause).await;
