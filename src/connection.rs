@@ -15,7 +15,7 @@ use crate::classify::ErrorKind;
 use crate::engine::Engine;
 use crate::epoch::{Doubt, Epoch};
 use crate::hooks::Hook;
-use crate::managed::{ManagedConnection, State};
+use crate::managed::{Managed, State};
 use crate::manager::{self, Manager};
 use crate::shared::Shared;
 use crate::telemetry::{self, DiscardReason};
@@ -79,9 +79,9 @@ impl<DB: Engine> PoolConnection<DB> {
         connection
     }
 
-    pub(crate) fn managed(&mut self) -> &mut ManagedConnection<DB> {
+    pub(crate) fn managed(&mut self) -> &mut Managed<DB> {
         match &mut self.object {
-            Some(object) => object,
+            Some(object) => &mut object.managed,
             None => unreachable!("{TAKEN}"),
         }
     }
@@ -139,16 +139,16 @@ impl<DB: Engine> Drop for PoolConnection<DB> {
         let Some(mut object) = self.object.take() else {
             return;
         };
-        let state = object.state;
-        let after_release = object.shared.options.hooks.after_release.clone();
-        let after_release = after_release.filter(|_| !*object.shared.closed.borrow());
+        let state = object.managed.state;
+        let after_release = object.managed.shared.options.hooks.after_release.clone();
+        let after_release = after_release.filter(|_| !*object.managed.shared.closed.borrow());
         match (state, after_release) {
             (State::Clean, None) => give_back(object),
             (State::Unfit(reason), _) => discard(object, reason),
             (_, after_release) => {
                 if after_release.is_some() {
                     // Should the task never run, nobody gets a connection that it has not seen.
-                    object.state = State::Unfit(DiscardReason::Unclean);
+                    object.managed.state = State::Unfit(DiscardReason::Unclean);
                 }
                 match Handle::try_current() {
                     Ok(runtime) => {
@@ -169,16 +169,16 @@ async fn release<DB: Engine>(
 ) {
     let kept = async {
         if state != State::Clean {
-            drain(&mut object).await?;
+            drain(&mut object.managed).await?;
         }
         match after_release {
-            Some(after_release) => show(&mut object, &after_release).await,
+            Some(after_release) => show(&mut object.managed, &after_release).await,
             None => Ok(()),
         }
     };
     match kept.await {
         Ok(()) => {
-            object.state = State::Clean;
+            object.managed.state = State::Clean;
             give_back(object);
         }
         Err(reason) => discard(object, reason),
@@ -186,7 +186,7 @@ async fn release<DB: Engine>(
 }
 
 /// Reads what is left on the wire, sends what waits to be sent, and ends what is open.
-async fn drain<DB: Engine>(connection: &mut ManagedConnection<DB>) -> Result<(), DiscardReason> {
+async fn drain<DB: Engine>(connection: &mut Managed<DB>) -> Result<(), DiscardReason> {
     match timeout(DRAIN_TIMEOUT, DB::cleanse(connection.raw())).await {
         // sqlx would take the next transaction for one inside this.
         Ok(Ok(())) if connection.raw().is_in_transaction() => Err(DiscardReason::Unclean),
@@ -205,7 +205,7 @@ async fn drain<DB: Engine>(connection: &mut ManagedConnection<DB>) -> Result<(),
 
 /// Asks the app whether it wants the connection back.
 async fn show<DB: Engine>(
-    connection: &mut ManagedConnection<DB>,
+    connection: &mut Managed<DB>,
     after_release: &Hook<DB, bool>,
 ) -> Result<(), DiscardReason> {
     let metadata = connection.metadata(connection.shared.clock.now(), Duration::ZERO);
@@ -226,9 +226,9 @@ async fn show<DB: Engine>(
 
 /// deadpool lets go of it where the pool is closed, and it says goodbye.
 fn give_back<DB: Engine>(mut object: Object<Manager<DB>>) {
-    let now = object.shared.clock.now();
-    object.idle_since = now;
-    let due = object.shared.sweep_is_due(now);
+    let now = object.managed.shared.clock.now();
+    object.managed.idle_since = now;
+    let due = object.managed.shared.sweep_is_due(now);
     let pool = due.then(|| Object::pool(&object)).flatten();
     drop(object);
     if let Some(pool) = pool {
@@ -238,8 +238,8 @@ fn give_back<DB: Engine>(mut object: Object<Manager<DB>>) {
 
 /// Gives up the connection's place; how it says goodbye depends on its state.
 fn discard<DB: Engine>(mut object: Object<Manager<DB>>, reason: DiscardReason) {
-    object.state = State::Unfit(reason);
-    telemetry::discarded(reason, object.generation);
+    object.managed.state = State::Unfit(reason);
+    telemetry::discarded(reason, object.managed.generation);
     drop(Object::take(object));
 }
 
@@ -256,7 +256,7 @@ impl<DB: Engine> Deref for PoolConnection<DB> {
 
 impl<DB: Engine> DerefMut for PoolConnection<DB> {
     fn deref_mut(&mut self) -> &mut DB::Connection {
-        self.managed()
+        self.managed().lend()
     }
 }
 

@@ -26,6 +26,12 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Dropping it tells the server goodbye, in a task, where the connection is in order and a runtime
 /// is there.
 pub struct ManagedConnection<DB: Engine> {
+    /// Boxed, since deadpool moves it half a dozen times for every `get`.
+    pub(crate) managed: Box<Managed<DB>>,
+}
+
+/// What [`ManagedConnection`] is made of.
+pub(crate) struct Managed<DB: Engine> {
     /// Empty once the connection was closed or has left the pool.
     line: Option<Line<DB>>,
     pub(crate) shared: Arc<Shared<DB>>,
@@ -56,7 +62,7 @@ pub(crate) enum State {
     Unfit(DiscardReason),
 }
 
-impl<DB: Engine> ManagedConnection<DB> {
+impl<DB: Engine> Managed<DB> {
     pub(crate) fn new(
         connection: DB::Connection,
         presence: Presence,
@@ -164,7 +170,7 @@ impl<DB: Engine> Line<DB> {
     }
 }
 
-impl<DB: Engine> Drop for ManagedConnection<DB> {
+impl<DB: Engine> Drop for Managed<DB> {
     fn drop(&mut self) {
         let in_order = match self.state {
             State::Clean => true,
@@ -186,7 +192,7 @@ impl<DB: Engine> Deref for ManagedConnection<DB> {
     type Target = DB::Connection;
 
     fn deref(&self) -> &DB::Connection {
-        match &self.line {
+        match &self.managed.line {
             Some(line) => &line.connection,
             None => unreachable!("{GONE}"),
         }
@@ -195,15 +201,15 @@ impl<DB: Engine> Deref for ManagedConnection<DB> {
 
 impl<DB: Engine> DerefMut for ManagedConnection<DB> {
     fn deref_mut(&mut self) -> &mut DB::Connection {
-        self.lend()
+        self.managed.lend()
     }
 }
 
 impl<DB: Engine> fmt::Debug for ManagedConnection<DB> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ManagedConnection")
-            .field("generation", &self.generation)
-            .field("state", &self.state)
+            .field("generation", &self.managed.generation)
+            .field("state", &self.managed.state)
             .finish_non_exhaustive()
     }
 }

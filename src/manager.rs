@@ -17,7 +17,8 @@ use crate::connector::Connector;
 use crate::engine::{Engine, OptionsOf};
 use crate::epoch::Doubt;
 use crate::error::ConfigError;
-use crate::managed::{ManagedConnection, State};
+use crate::hooks::{Hook, PoolConnectionMetadata};
+use crate::managed::{Managed, ManagedConnection, State};
 use crate::options::PoolOptions;
 use crate::random;
 use crate::shared::Shared;
@@ -61,9 +62,9 @@ pub(crate) fn take_idle<DB: Engine>(
 pub(crate) fn sweep<DB: Engine>(pool: &managed::Pool<Manager<DB>>) {
     let now = pool.manager().shared.clock.now();
     // The removed ones say goodbye when they are dropped, here, with no lock held.
-    for connection in pool.retain(|kept, _| kept.flaw(now).is_none()).removed {
-        if let Some(reason) = connection.flaw(now) {
-            telemetry::discarded(reason, connection.generation);
+    for connection in pool.retain(|kept, _| kept.managed.flaw(now).is_none()).removed {
+        if let Some(reason) = connection.managed.flaw(now) {
+            telemetry::discarded(reason, connection.managed.generation);
         }
     }
 }
@@ -167,7 +168,16 @@ impl<DB: Engine> Manager<DB> {
             .clone()
     }
 
-    async fn open(&self, deadline: Instant) -> Result<ManagedConnection<DB>, sqlx::Error> {
+    async fn open_unless_closed(&self, deadline: Instant) -> Result<Managed<DB>, sqlx::Error> {
+        let mut closed = self.shared.closed.subscribe();
+        let closed = pin!(closed.wait_for(|closed| *closed));
+        match select(closed, pin!(self.open(deadline))).await {
+            Either::Left(_) => Err(sqlx::Error::PoolClosed),
+            Either::Right((opened, _)) => opened,
+        }
+    }
+
+    async fn open(&self, deadline: Instant) -> Result<Managed<DB>, sqlx::Error> {
         let Shared {
             options,
             epochs,
@@ -180,7 +190,7 @@ impl<DB: Engine> Manager<DB> {
         let (connection, generation) = connector
             .connect_by(deadline, options.hooks.after_connect.as_ref())
             .await?;
-        Ok(ManagedConnection::new(
+        Ok(Managed::new(
             connection,
             presence,
             Arc::clone(&self.shared),
@@ -206,12 +216,11 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
             Ok(Get::Idle) => return Err(sqlx::Error::PoolTimedOut),
             Err(_) => Instant::now() + self.shared.options.acquire_timeout,
         };
-        let mut closed = self.shared.closed.subscribe();
-        let closed = pin!(closed.wait_for(|closed| *closed));
-        match select(closed, pin!(self.open(deadline))).await {
-            Either::Left(_) => Err(sqlx::Error::PoolClosed),
-            Either::Right((opened, _)) => opened,
-        }
+        // Boxed, for it is large, and the future of every `get` would be as large.
+        let managed = Box::pin(self.open_unless_closed(deadline)).await?;
+        Ok(ManagedConnection {
+            managed: Box::new(managed),
+        })
     }
 
     /// deadpool drops what this refuses, and its error with it: it is traced here.
@@ -220,6 +229,7 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
         connection: &mut ManagedConnection<DB>,
         _: &Metrics,
     ) -> RecycleResult<sqlx::Error> {
+        let connection = &mut *connection.managed;
         match self.vet(connection).await {
             Ok(()) => Ok(()),
             Err(reason) => {
@@ -233,7 +243,7 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
 
 impl<DB: Engine> Manager<DB> {
     /// Whether an idle connection may be handed out.
-    async fn vet(&self, connection: &mut ManagedConnection<DB>) -> Result<(), DiscardReason> {
+    async fn vet(&self, connection: &mut Managed<DB>) -> Result<(), DiscardReason> {
         let options = &self.shared.options;
         let now = self.shared.clock.now();
         if let Some(flaw) = connection.flaw(now) {
@@ -253,33 +263,58 @@ impl<DB: Engine> Manager<DB> {
                 Err(DiscardReason::Unclean)
             };
         }
-        if pings || !clean {
-            let vetted = async {
-                if clean {
-                    connection.raw().ping().await
-                } else {
-                    DB::cleanse(connection.raw()).await
-                }
-            };
-            if !matches!(timeout(options.ping_timeout, vetted).await, Ok(Ok(()))) {
-                connection.doubt(Doubt::Life);
-                return Err(DiscardReason::Lost);
+        // Boxed for the same reason as a connect.
+        Box::pin(async {
+            if pings || !clean {
+                prove(connection, options.ping_timeout, idle_for).await?;
             }
-            telemetry::recycled(idle_for);
-            connection.proven();
-        }
-        if let Some(before_acquire) = hook {
-            let metadata = connection.metadata(now, idle_for);
-            match before_acquire(connection.raw(), metadata).await {
-                Ok(true) => {}
-                Ok(false) => return Err(DiscardReason::Rejected),
-                Err(error) => {
-                    telemetry::callback_failed("before_acquire", &error);
-                    return Err(DiscardReason::Unclean);
+            match hook {
+                Some(before_acquire) => {
+                    let metadata = connection.metadata(now, idle_for);
+                    show(connection, before_acquire, metadata).await
                 }
+                None => Ok(()),
             }
+        })
+        .await
+    }
+}
+
+/// Has the server answer, after clearing what is left on the connection.
+async fn prove<DB: Engine>(
+    connection: &mut Managed<DB>,
+    within: Duration,
+    idle_for: Duration,
+) -> Result<(), DiscardReason> {
+    let answered = async {
+        if connection.state == State::Clean {
+            connection.raw().ping().await
+        } else {
+            DB::cleanse(connection.raw()).await
         }
-        Ok(())
+    };
+    if !matches!(timeout(within, answered).await, Ok(Ok(()))) {
+        connection.doubt(Doubt::Life);
+        return Err(DiscardReason::Lost);
+    }
+    telemetry::recycled(idle_for);
+    connection.proven();
+    Ok(())
+}
+
+/// Asks the app whether it wants to work with the connection.
+async fn show<DB: Engine>(
+    connection: &mut Managed<DB>,
+    before_acquire: &Hook<DB, bool>,
+    metadata: PoolConnectionMetadata,
+) -> Result<(), DiscardReason> {
+    match before_acquire(connection.raw(), metadata).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(DiscardReason::Rejected),
+        Err(error) => {
+            telemetry::callback_failed("before_acquire", &error);
+            Err(DiscardReason::Unclean)
+        }
     }
 }
 

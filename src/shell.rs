@@ -30,11 +30,15 @@ pub(crate) async fn begin<DB: Engine>(
 ) -> Result<Transaction<'static, DB>, Error> {
     let (shell, mut lent) = match connection.managed().shell.take() {
         Some(shell) => {
-            let lent = shell.pool.acquire().await?;
+            let lent = match shell.pool.try_acquire() {
+                Some(lent) => lent,
+                // sqlx has not quite taken it back yet.
+                None => Box::pin(shell.pool.acquire()).await?,
+            };
             (shell, lent)
         }
         None => {
-            let (shell, lent) = Shell::open().await?;
+            let (shell, lent) = Box::pin(Shell::open()).await?;
             lent_out.add(&shell.berth);
             (shell, lent)
         }
@@ -80,7 +84,7 @@ impl<DB: Engine> Shell<DB> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let port = listener.local_addr()?.port();
         let berth = Arc::new(Berth(Mutex::new(None)));
-        let far_end: Arc<Mutex<Option<TcpStream>>> = Arc::default();
+        let far_end: Arc<Mutex<Option<FarEnd>>> = Arc::default();
         // A stranger on this machine could dial the port first; it cannot know this name. Nothing
         // but pings ever travels here all the same.
         let name = format!("shell-{:016x}", random::bits());
@@ -95,7 +99,10 @@ impl<DB: Engine> Shell<DB> {
                 let far_end = Arc::clone(&far_end);
                 move |connection, _| {
                     berth.take_back(connection);
-                    let answered = answer_next_ping::<DB>(&far_end);
+                    let mut far_end = far_end.lock().unwrap_or_else(PoisonError::into_inner);
+                    let answered = far_end
+                        .as_mut()
+                        .map_or(Ok(()), FarEnd::answer_next_ping::<DB>);
                     Box::pin(std::future::ready(
                         answered.map(|()| true).map_err(Error::Io),
                     ))
@@ -105,7 +112,10 @@ impl<DB: Engine> Shell<DB> {
 
         let accepted = accept::<DB>(listener, &name).map_err(Error::Io);
         let (near_end, accepted) = try_join(pool.acquire(), accepted).await?;
-        *far_end.lock().unwrap_or_else(PoisonError::into_inner) = Some(accepted);
+        *far_end.lock().unwrap_or_else(PoisonError::into_inner) = Some(FarEnd {
+            socket: accepted,
+            pongs: 0,
+        });
         Ok((Self { pool, berth }, near_end))
     }
 }
@@ -212,16 +222,30 @@ async fn accept<DB: Engine>(listener: TcpListener, name: &str) -> io::Result<Tcp
     }
 }
 
-/// sqlx pings the connection that it takes back: the answer is laid ready for it.
-fn answer_next_ping<DB: Engine>(far_end: &Mutex<Option<TcpStream>>) -> io::Result<()> {
-    let mut far_end = far_end.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(socket) = far_end.as_mut() else {
-        return Ok(());
-    };
-    let mut earlier_pings = [0; 64];
-    while matches!(socket.read(&mut earlier_pings), Ok(read) if read > 0) {}
-    socket.write_all(&DB::stub_pong())
+/// Our end of a shell's socket.
+struct FarEnd {
+    socket: TcpStream,
+    /// How many answers lie ready.
+    pongs: usize,
 }
+
+impl FarEnd {
+    /// sqlx pings the connection that it takes back: the answer is laid ready for it, and many at a
+    /// time, which sqlx reads at a time.
+    fn answer_next_ping<DB: Engine>(&mut self) -> io::Result<()> {
+        if self.pongs == 0 {
+            let mut earlier_pings = [0; 1024];
+            while matches!(self.socket.read(&mut earlier_pings), Ok(read) if read > 0) {}
+            self.socket.write_all(&DB::stub_pong().repeat(PONGS))?;
+            self.pongs = PONGS;
+        }
+        self.pongs -= 1;
+        Ok(())
+    }
+}
+
+/// As many as any socket's buffer holds, and their pings too.
+const PONGS: usize = 256;
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack
