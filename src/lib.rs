@@ -22,6 +22,7 @@ mod managed;
 mod manager;
 mod open;
 mod options;
+mod parked;
 mod password;
 mod random;
 mod retry;

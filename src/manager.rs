@@ -62,7 +62,10 @@ pub(crate) fn take_idle<DB: Engine>(
 pub(crate) fn sweep<DB: Engine>(pool: &managed::Pool<Manager<DB>>) {
     let now = pool.manager().shared.clock.now();
     // The removed ones say goodbye when they are dropped, here, with no lock held.
-    for connection in pool.retain(|kept, _| kept.managed.flaw(now).is_none()).removed {
+    for connection in pool
+        .retain(|kept, _| kept.managed.flaw(now).is_none())
+        .removed
+    {
         if let Some(reason) = connection.managed.flaw(now) {
             telemetry::discarded(reason, connection.managed.generation);
         }

@@ -4,7 +4,7 @@ use std::future::ready;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::connector::Connector;
 use crate::engine::Engine;
@@ -43,9 +43,13 @@ impl<DB: Engine> Connector<DB> {
     ///
     /// - It counts its own connections: `max_connections` of it and of every [`Pool`] on the same
     ///   connector add up.
-    /// - What sqlx 0.9.0's pool does, it does. A `begin` that is cancelled can lose the next user's
-    ///   data (sqlx issue 4385), pings have no timeout of their own, and age and idle time are read
-    ///   off a clock that stands still while AWS Lambda is frozen. `Pool` has none of these.
+    /// - What sqlx 0.9.0's pool does, it does: pings have no timeout of their own, dropping a
+    ///   connection outside a runtime panics, and age and idle time are read off a clock that stands
+    ///   still while AWS Lambda is frozen. `Pool` has none of these.
+    /// - A cancelled `begin` loses no data, as it can in sqlx's pool by itself (sqlx issue 4385),
+    ///   because every connection that comes back is rolled back, before `after_release` sees it:
+    ///   a round trip beside the ping that sqlx sends then. `Pool` needs neither for what came back
+    ///   in order.
     /// - `ping_after` and `ping_timeout` have no meaning for it: sqlx pings at each acquire, or not
     ///   at all without `test_before_acquire`, and after each use.
     /// - It is lazy, and sqlx opens the `min_connections` of a lazy pool only when it has lost one.
@@ -164,11 +168,22 @@ fn as_sqlx<DB: Engine>(options: &PoolOptions<DB>) -> sqlx::pool::PoolOptions<DB>
     if let Some(hook) = before_acquire {
         sqlxs = sqlxs.before_acquire(move |connection, told| hook(connection, told.into()));
     }
-    if let Some(hook) = after_release {
-        sqlxs = sqlxs.after_release(move |connection, told| hook(connection, told.into()));
-    }
-    sqlxs
+    sqlxs.after_release(move |connection, told| {
+        let after_release = after_release.clone();
+        Box::pin(async move {
+            // sqlx takes a connection back with what a cancelled `begin` has opened on it.
+            let cleansed = timeout(CLEANSE_TIMEOUT, DB::cleanse(connection)).await;
+            cleansed.map_err(|elapsed| sqlx::Error::Io(elapsed.into()))??;
+            match after_release {
+                Some(hook) => hook(connection, told.into()).await,
+                None => Ok(true),
+            }
+        })
+    })
 }
+
+/// How long what was left on a connection may take to clear.
+const CLEANSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl From<sqlx::pool::PoolConnectionMetadata> for PoolConnectionMetadata {
     fn from(told: sqlx::pool::PoolConnectionMetadata) -> Self {

@@ -4,7 +4,6 @@
 //! lets sqlx in; sqlx's `after_connect` takes one that is ready in place of the connection to the
 //! stub, which it drops. An error of the real server is told to sqlx as if the stub's own.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::net::Ipv4Addr;
@@ -12,7 +11,7 @@ use std::path::Path;
 #[cfg(unix)]
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -26,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::engine::{Engine, OptionsOf, StubAddress};
+use crate::parked::{Parked, Stay};
 use crate::{random, telemetry};
 
 /// A listening stub, which answers from [`start`](Self::start) on.
@@ -159,80 +159,6 @@ impl<C: Connection> Guest<C> {
     }
 }
 
-/// Real connections that wait for sqlx to take them.
-///
-/// All are equal, so sqlx's connections to the stub carry no number: each takes the first that is
-/// parked. One is parked for each guest before it is let in, and a guest that is gone takes one
-/// along if more are parked than guests are left. That is enough, whatever the order:
-///
-/// - None is missing. Count the guests that were let in, whose sockets are open and whose sqlx end
-///   has not taken a connection yet. Letting one in adds one to both counts; taking takes one off
-///   both; sqlx giving one up lowers only this count; and the end of a guest takes a connection
-///   only while more are parked than guests remain, of whom these are a part. So at least as many
-///   are parked as these, and whoever may take finds one.
-/// - None is left. More than guests are never parked after a guest has ended, and every guest ends
-///   when sqlx drops its connection: after it has taken one, or when its acquire is cancelled.
-///
-/// Each of the three steps is one critical section, and the lock is never held across an await.
-pub(crate) struct Parked<C>(Mutex<Lot<C>>);
-
-struct Lot<C> {
-    connections: VecDeque<C>,
-    /// Those who were let in and have not hung up.
-    guests: usize,
-}
-
-impl<C> Parked<C> {
-    /// Lays a connection ready for a guest who is about to be let in.
-    fn park(self: &Arc<Self>, connection: C) -> Stay<C> {
-        let mut lot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lot.connections.push_back(connection);
-        lot.guests += 1;
-        Stay(Some(Arc::clone(self)))
-    }
-
-    /// The connection for a guest who was let in.
-    pub(crate) fn take(&self) -> Option<C> {
-        let mut lot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lot.connections.pop_front()
-    }
-
-    /// A guest has hung up: what it leaves behind.
-    fn leave(&self) -> Option<C> {
-        let mut lot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lot.guests -= 1;
-        if lot.connections.len() > lot.guests {
-            lot.connections.pop_front()
-        } else {
-            None
-        }
-    }
-}
-
-impl<C> Default for Parked<C> {
-    fn default() -> Self {
-        Self(Mutex::new(Lot {
-            connections: VecDeque::new(),
-            guests: 0,
-        }))
-    }
-}
-
-/// Counts a guest as present, also if the runtime ends under its task.
-struct Stay<C>(Option<Arc<Parked<C>>>);
-
-impl<C> Stay<C> {
-    fn end(mut self) -> Option<C> {
-        self.0.take().and_then(|parked| parked.leave())
-    }
-}
-
-impl<C> Drop for Stay<C> {
-    fn drop(&mut self) {
-        drop(self.0.take().and_then(|parked| parked.leave()));
-    }
-}
-
 enum Introduction {
     Known,
     Stranger,
@@ -350,165 +276,101 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
+#[cfg(feature = "postgres")]
 mod tests {
-    use proptest::prelude::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use sqlx::{ConnectOptions, PgConnection, Postgres};
+    use tokio::sync::oneshot;
 
     use super::*;
+    use crate::classify::ErrorKind;
+    use crate::error::LoginError;
 
-    #[derive(Clone, Copy, Debug)]
-    enum Step {
-        LetIn,
-        Take(prop::sample::Index),
-        GiveUp(prop::sample::Index),
-        HangUp(prop::sample::Index),
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            Just(Step::LetIn),
-            any::<prop::sample::Index>().prop_map(Step::Take),
-            any::<prop::sample::Index>().prop_map(Step::GiveUp),
-            any::<prop::sample::Index>().prop_map(Step::HangUp),
-        ]
-    }
-
-    proptest! {
-        /// Every order in which guests can be let in, take, give up and hang up.
-        #[test]
-        fn whoever_was_let_in_finds_a_connection_and_none_is_left(
-            steps in prop::collection::vec(step(), 0..64),
-        ) {
-            let parked = Arc::new(Parked::<usize>::default());
-            let (mut waiting, mut done) = (Vec::new(), Vec::new());
-            let (mut let_in, mut seen) = (0, Vec::new());
-            let pick = |from: &mut Vec<Stay<usize>>, index: prop::sample::Index| {
-                (!from.is_empty()).then(|| from.swap_remove(index.index(from.len())))
-            };
-            for step in steps {
-                match step {
-                    Step::LetIn => {
-                        waiting.push(parked.park(let_in));
-                        let_in += 1;
-                    }
-                    Step::Take(index) => if let Some(guest) = pick(&mut waiting, index) {
-                        let taken = parked.take();
-                        prop_assert!(taken.is_some());
-                        seen.extend(taken);
-                        done.push(guest);
-                    }
-                    Step::GiveUp(index) => done.extend(pick(&mut waiting, index)),
-                    Step::HangUp(index) => if let Some(guest) = pick(&mut done, index) {
-                        seen.extend(guest.end());
-                    }
-                }
-                let count = parked.0.lock().unwrap().connections.len();
-                prop_assert!(waiting.len() <= count && count <= waiting.len() + done.len());
+    /// Serves a stub whose dials fail, and counts them.
+    fn serve<DB: Engine>(
+        stub: Stub<DB>,
+        error: impl Fn() -> sqlx::Error + Send + Sync + 'static,
+    ) -> (Arc<AtomicUsize>, oneshot::Sender<()>) {
+        let dials = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&dials);
+        let error = Arc::new(error);
+        let (close, closed) = oneshot::channel();
+        let dial = move || {
+            let counted = Arc::clone(&counted);
+            let error = Arc::clone(&error);
+            async move {
+                counted.fetch_add(1, Ordering::SeqCst);
+                Err(error())
             }
-            for guest in waiting.into_iter().chain(done) {
-                seen.extend(guest.end());
-            }
-            prop_assert!(parked.take().is_none());
-            seen.sort_unstable();
-            prop_assert_eq!(seen, (0..let_in).collect::<Vec<_>>());
-        }
+        };
+        stub.start(dial, async { drop(closed.await) });
+        (dials, close)
     }
 
-    #[cfg(feature = "postgres")]
-    mod sockets {
-        use std::sync::atomic::{AtomicUsize, Ordering};
+    fn on_tcp() -> Stub<Postgres> {
+        let stub = Stub::open_below(Path::new("/no/such/directory")).unwrap();
+        assert!(matches!(stub.listener.address(), StubAddress::Port(_)));
+        stub
+    }
 
-        use sqlx::{ConnectOptions, PgConnection, Postgres};
-        use tokio::sync::oneshot;
+    fn no_login() -> sqlx::Error {
+        LoginError::new("nobody answers")
+            .with_source("the line is cut")
+            .into()
+    }
 
-        use super::*;
-        use crate::classify::ErrorKind;
-        use crate::error::LoginError;
+    #[tokio::test(start_paused = true)]
+    async fn a_stranger_on_the_port_is_turned_away_before_any_dial() {
+        let stub = on_tcp();
+        let options = stub.options().username("stub-guessed");
+        let (dials, _open) = serve(stub, no_login);
+        let refused: Result<PgConnection, _> = options.connect().await;
+        assert!(matches!(refused, Err(sqlx::Error::Io(_))));
+        assert_eq!(dials.load(Ordering::SeqCst), 0);
+    }
 
-        /// Serves a stub whose dials fail, and counts them.
-        fn serve<DB: Engine>(
+    #[tokio::test]
+    async fn an_error_that_no_server_gave_keeps_its_text_and_kind() {
+        async fn told<DB: Engine>(
             stub: Stub<DB>,
             error: impl Fn() -> sqlx::Error + Send + Sync + 'static,
-        ) -> (Arc<AtomicUsize>, oneshot::Sender<()>) {
-            let dials = Arc::new(AtomicUsize::new(0));
-            let counted = Arc::clone(&dials);
-            let error = Arc::new(error);
-            let (close, closed) = oneshot::channel();
-            let dial = move || {
-                let counted = Arc::clone(&counted);
-                let error = Arc::clone(&error);
-                async move {
-                    counted.fetch_add(1, Ordering::SeqCst);
-                    Err(error())
-                }
-            };
-            stub.start(dial, async { drop(closed.await) });
-            (dials, close)
+        ) -> sqlx::Error {
+            let options = stub.options();
+            let (dials, _open) = serve(stub, error);
+            let told = options.connect().await.map(drop).unwrap_err();
+            assert_eq!(dials.load(Ordering::SeqCst), 1);
+            told
         }
-
-        fn on_tcp() -> Stub<Postgres> {
-            let stub = Stub::open_below(Path::new("/no/such/directory")).unwrap();
-            assert!(matches!(stub.listener.address(), StubAddress::Port(_)));
-            stub
-        }
-
-        fn no_login() -> sqlx::Error {
-            LoginError::new("nobody answers")
-                .with_source("the line is cut")
-                .into()
-        }
-
-        #[tokio::test(start_paused = true)]
-        async fn a_stranger_on_the_port_is_turned_away_before_any_dial() {
-            let stub = on_tcp();
-            let options = stub.options().username("stub-guessed");
-            let (dials, _open) = serve(stub, no_login);
-            let refused: Result<PgConnection, _> = options.connect().await;
-            assert!(matches!(refused, Err(sqlx::Error::Io(_))));
-            assert_eq!(dials.load(Ordering::SeqCst), 0);
-        }
-
-        #[tokio::test]
-        async fn an_error_that_no_server_gave_keeps_its_text_and_kind() {
-            async fn told<DB: Engine>(
-                stub: Stub<DB>,
-                error: impl Fn() -> sqlx::Error + Send + Sync + 'static,
-            ) -> sqlx::Error {
-                let options = stub.options();
-                let (dials, _open) = serve(stub, error);
-                let told = options.connect().await.map(drop).unwrap_err();
-                assert_eq!(dials.load(Ordering::SeqCst), 1);
-                told
-            }
-            let text = "no login could be made: nobody answers: the line is cut";
-            let error = told(on_tcp(), no_login).await;
+        let text = "no login could be made: nobody answers: the line is cut";
+        let error = told(on_tcp(), no_login).await;
+        assert_eq!(error.as_database_error().unwrap().message(), text);
+        assert_eq!(ErrorKind::of(&error), ErrorKind::Login);
+        let untrusted = || io::Error::new(io::ErrorKind::InvalidData, "bad\0name").into();
+        let error = told(Stub::<Postgres>::open().unwrap(), untrusted).await;
+        assert_eq!(error.as_database_error().unwrap().message(), "bad name");
+        assert_eq!(ErrorKind::of(&error), ErrorKind::Tls);
+        #[cfg(feature = "mysql")]
+        {
+            let error = told(Stub::<sqlx::MySql>::open().unwrap(), no_login).await;
             assert_eq!(error.as_database_error().unwrap().message(), text);
             assert_eq!(ErrorKind::of(&error), ErrorKind::Login);
-            let untrusted = || io::Error::new(io::ErrorKind::InvalidData, "bad\0name").into();
-            let error = told(Stub::<Postgres>::open().unwrap(), untrusted).await;
-            assert_eq!(error.as_database_error().unwrap().message(), "bad name");
-            assert_eq!(ErrorKind::of(&error), ErrorKind::Tls);
-            #[cfg(feature = "mysql")]
-            {
-                let error = told(Stub::<sqlx::MySql>::open().unwrap(), no_login).await;
-                assert_eq!(error.as_database_error().unwrap().message(), text);
-                assert_eq!(ErrorKind::of(&error), ErrorKind::Login);
-            }
         }
+    }
 
-        #[cfg(unix)]
-        #[tokio::test]
-        async fn the_directory_is_the_owners_and_goes_with_the_stub() {
-            use std::os::unix::fs::PermissionsExt;
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn the_directory_is_the_owners_and_goes_with_the_stub() {
+        use std::os::unix::fs::PermissionsExt;
 
-            let stub = Stub::<Postgres>::open().unwrap();
-            let path = match stub.listener.address() {
-                StubAddress::Directory(path) => path.to_owned(),
-                StubAddress::Port(_) => panic!("no Unix socket"),
-            };
-            let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o700);
-            drop(stub);
-            assert!(!path.exists());
-        }
+        let stub = Stub::<Postgres>::open().unwrap();
+        let path = match stub.listener.address() {
+            StubAddress::Directory(path) => path.to_owned(),
+            StubAddress::Port(_) => panic!("no Unix socket"),
+        };
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        drop(stub);
+        assert!(!path.exists());
     }
 }

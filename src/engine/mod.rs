@@ -88,6 +88,10 @@ pub(crate) mod sealed {
 
         /// Reads what is unread, sends what is unsent, and ends a transaction that is open, in one
         /// round trip. An error means that the connection cannot be proven clean.
+        ///
+        /// # Cancel safety
+        ///
+        /// Not cancel safe: the connection may be in any state, and must be cleansed again or closed.
         fn cleanse(
             connection: &mut Self::Connection,
         ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;

@@ -21,14 +21,18 @@ async fn pool_of_sqlx<DB: TestEngine>(plane: &Plane<DB>) -> sqlx::Pool<DB> {
         .connect_with(plane.options_of_sqlx())
         .await
         .unwrap();
+    create_ledger(&pool).await;
+    pool
+}
+
+pub(crate) async fn create_ledger<DB: TestEngine>(pool: &sqlx::Pool<DB>) {
     let mut connection = pool.acquire().await.unwrap();
     DB::execute_on(&mut connection, "CREATE TABLE ledger (n BIGINT)")
         .await
         .unwrap();
-    pool
 }
 
-async fn insert<DB: TestEngine>(pool: &sqlx::Pool<DB>) {
+pub(crate) async fn insert<DB: TestEngine>(pool: &sqlx::Pool<DB>) {
     let mut connection = pool.acquire().await.unwrap();
     DB::execute_on(&mut connection, "INSERT INTO ledger VALUES (1)")
         .await
@@ -36,7 +40,7 @@ async fn insert<DB: TestEngine>(pool: &sqlx::Pool<DB>) {
 }
 
 /// What everybody else sees of the table.
-async fn rows<DB: TestEngine>(plane: &Plane<DB>) -> i64 {
+pub(crate) async fn rows<DB: TestEngine>(plane: &Plane<DB>) -> i64 {
     let mut other = <DB as Database>::Connection::connect_with(&plane.options_of_sqlx())
         .await
         .unwrap();
@@ -49,7 +53,8 @@ async fn rows<DB: TestEngine>(plane: &Plane<DB>) -> i64 {
 /// before the very next poll, no poll is left to cancel at.
 const SWEEPS: usize = 50;
 
-/// Here the same cut is `a_begin_cancelled_at_any_poll_leaves_nothing_open`.
+/// Here the same cut is `a_begin_cancelled_at_any_poll_leaves_nothing_open`, and for a pool of
+/// sqlx's own type `a_cancelled_begin_loses_no_write`.
 async fn sqlx_loses_a_write_after_a_cancelled_begin<DB: TestEngine>() {
     let plane = Plane::<DB>::shared().await;
     for _ in 0..SWEEPS {
@@ -72,7 +77,7 @@ async fn sqlx_loses_a_write_after_a_cancelled_begin<DB: TestEngine>() {
 }
 
 /// Polls a `begin` so many times and cancels it; whether it was through before that.
-async fn begin_for<DB: TestEngine>(
+pub(crate) async fn begin_for<DB: TestEngine>(
     plane: &Plane<DB>,
     pool: &sqlx::Pool<DB>,
     polls: usize,

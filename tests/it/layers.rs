@@ -1,9 +1,13 @@
-//! The architecture, held by a test: imports point down one order, files stay small, and each
-//! power sits in one place. `docs/architecture.md` tells why.
+//! The architecture, held by a test: imports point down one order, files stay small, each power
+//! sits in one place, and every future says what dropping it does. `docs/architecture.md` tells why.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use quote::ToTokens;
+use syn::visit::{self, Visit};
+use syn::{Attribute, ImplItemFn, ItemFn, Signature, TraitItemFn, Visibility};
 
 /// From words to facade. A module may use those of lower layers, and of its own layer those above
 /// it in the same row; nothing else.
@@ -16,7 +20,7 @@ const LAYERS: &[&[&str]] = &[
         "endpoint",
         "telemetry",
     ],
-    &["sign", "classify", "backoff", "cap", "epoch"],
+    &["sign", "classify", "backoff", "cap", "epoch", "parked"],
     &["login", "retry", "tls", "census"],
     &["engine", "url", "connect_options", "hooks", "connector"],
     &["options", "shared", "managed", "manager"],
@@ -51,11 +55,7 @@ fn sources() -> BTreeMap<PathBuf, String> {
             } else if path.extension().is_some_and(|ending| ending == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
                 // Tests may look anywhere.
-                let code = text
-                    .split("#[cfg(test)]\nmod tests")
-                    .next()
-                    .unwrap()
-                    .to_owned();
+                let code = text.split("\nmod tests").next().unwrap().to_owned();
                 into.insert(path, code);
             }
         }
@@ -214,4 +214,76 @@ fn each_power_sits_in_one_place() {
             );
         }
     }
+}
+
+/// Collects public functions that give a future and do not document what cancelling it does.
+#[derive(Default)]
+struct Futures {
+    seen: usize,
+    silent: Vec<String>,
+}
+
+impl Futures {
+    fn judge(&mut self, signature: &Signature, attributes: &[Attribute]) {
+        let returned = signature.output.to_token_stream().to_string();
+        if signature.asyncness.is_none()
+            && !returned.contains("impl Future")
+            && !returned.contains("BoxFuture")
+        {
+            return;
+        }
+        self.seen += 1;
+        let documented = attributes.iter().any(|attribute| {
+            attribute
+                .to_token_stream()
+                .to_string()
+                .contains("# Cancel safety")
+        });
+        if !documented {
+            self.silent.push(signature.ident.to_string());
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Futures {
+    fn visit_item_fn(&mut self, item: &'ast ItemFn) {
+        if matches!(item.vis, Visibility::Public(_)) {
+            self.judge(&item.sig, &item.attrs);
+        }
+    }
+
+    fn visit_impl_item_fn(&mut self, item: &'ast ImplItemFn) {
+        if matches!(item.vis, Visibility::Public(_)) {
+            self.judge(&item.sig, &item.attrs);
+        }
+    }
+
+    fn visit_item_trait(&mut self, item: &'ast syn::ItemTrait) {
+        if matches!(item.vis, Visibility::Public(_)) {
+            visit::visit_item_trait(self, item);
+        }
+    }
+
+    fn visit_trait_item_fn(&mut self, item: &'ast TraitItemFn) {
+        self.judge(&item.sig, &item.attrs);
+    }
+}
+
+#[test]
+fn public_futures_document_their_cancel_safety() {
+    let mut futures = Futures::default();
+    for path in sources().into_keys() {
+        let text = fs::read_to_string(&path).unwrap();
+        futures.visit_file(&syn::parse_file(&text).unwrap());
+    }
+    assert!(
+        futures.seen > 10,
+        "only {} futures were found",
+        futures.seen
+    );
+    assert!(
+        futures.silent.is_empty(),
+        "say what cancelling does: {:?}",
+        futures.silent
+    );
 }

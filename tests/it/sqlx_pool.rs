@@ -14,6 +14,7 @@ use sqlx_rds::{
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use crate::beside_sqlx::{begin_for, create_ledger, insert, rows};
 use crate::plane::{Plane, Script, TestEngine, on_both_engines};
 
 on_both_engines! {
@@ -28,6 +29,8 @@ on_both_engines! {
     callbacks_see_the_real_connection,
     an_error_of_after_connect_is_the_callers_at_once,
     it_keeps_the_fewest_connections_open,
+    a_cancelled_begin_loses_no_write,
+    a_transaction_begun_by_hand_is_not_handed_on,
     cancelled_acquires_leave_nothing,
     closing_turns_away_whoever_is_connecting,
     a_dropped_pool_leaves_nothing,
@@ -370,6 +373,35 @@ async fn for_polls<F: Future>(work: F, polls: usize) -> Option<F::Output> {
 
 /// Cancelled after each number of polls, and with the answer on its way or there but unread, while
 /// others on the same stub come through.
+/// sqlx's pool by itself loses the write: `beside_sqlx::sqlx_loses_a_write_after_a_cancelled_begin`.
+async fn a_cancelled_begin_loses_no_write<DB: Stubbed>() {
+    let plane = Plane::<DB>::shared().await;
+    for polls in 1.. {
+        let pool = connector(&plane).sqlx_pool(settings(1)).unwrap();
+        create_ledger(&pool).await;
+        let begun = begin_for(&plane, &pool, polls).await;
+        insert(&pool).await;
+        assert_eq!(rows(&plane).await, 1, "cancelled after poll {polls}");
+        pool.close().await;
+        plane.drop_ledger().await;
+        if begun {
+            break;
+        }
+    }
+}
+
+async fn a_transaction_begun_by_hand_is_not_handed_on<DB: Stubbed>() {
+    let plane = Plane::<DB>::shared().await;
+    let pool = connector(&plane).sqlx_pool(settings(1)).unwrap();
+    create_ledger(&pool).await;
+    let mut connection = pool.acquire().await.unwrap();
+    DB::raw_on(&mut connection, "BEGIN").await.unwrap();
+    drop(connection);
+    insert(&pool).await;
+    assert_eq!(rows(&plane).await, 1);
+    pool.close().await;
+}
+
 async fn cancelled_acquires_leave_nothing<DB: Stubbed>() {
     let plane = Arc::new(Plane::<DB>::shared().await);
     let pool = connector(&plane).sqlx_pool(settings(8)).unwrap();
