@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::classify::ErrorKind;
 use crate::engine::Engine;
 use crate::epoch::{Doubt, Epoch};
-use crate::hooks::Hook;
+use crate::hooks::{Hook, PoolConnectionMetadata};
 use crate::managed::{Managed, State};
 use crate::manager::{self, Manager};
 use crate::shared::Shared;
@@ -208,7 +208,10 @@ async fn show<DB: Engine>(
     connection: &mut Managed<DB>,
     after_release: &Hook<DB, bool>,
 ) -> Result<(), DiscardReason> {
-    let metadata = connection.metadata(connection.shared.clock.now(), Duration::ZERO);
+    let metadata = PoolConnectionMetadata {
+        idle_for: Duration::ZERO,
+        ..connection.metadata(connection.shared.clock.now())
+    };
     let bound = connection.shared.options.acquire_timeout;
     match timeout(bound, after_release(connection.raw(), metadata)).await {
         Ok(Ok(true)) => Ok(()),

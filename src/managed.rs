@@ -137,26 +137,28 @@ impl<DB: Engine> Managed<DB> {
         self.shared.epochs.end(self.epoch, doubt);
     }
 
-    /// Why the connection is not fit for use, as far as that shows without asking the server.
-    pub(crate) fn flaw(&self, now: Moment) -> Option<DiscardReason> {
-        let over = |age: Duration, limit: Option<Duration>| limit.is_some_and(|limit| age > limit);
+    /// How old the connection is, and how long nobody has used it.
+    pub(crate) fn metadata(&self, now: Moment) -> PoolConnectionMetadata {
+        PoolConnectionMetadata {
+            age: now.since(self.created),
+            idle_for: now.since(self.idle_since),
+        }
+    }
+
+    /// Why an idle connection is not fit for use, as far as that shows without asking the server.
+    pub(crate) fn flaw(&self, metadata: &PoolConnectionMetadata) -> Option<DiscardReason> {
+        let over =
+            |time: Duration, limit: Option<Duration>| limit.is_some_and(|limit| time > limit);
         if let State::Unfit(reason) = self.state {
             Some(reason)
         } else if self.epoch != self.shared.epochs.now() {
             Some(DiscardReason::Epoch)
-        } else if over(now.since(self.created), self.lifetime) {
+        } else if over(metadata.age, self.lifetime) {
             Some(DiscardReason::Lifetime)
-        } else if over(now.since(self.idle_since), self.shared.options.idle_timeout) {
+        } else if over(metadata.idle_for, self.shared.options.idle_timeout) {
             Some(DiscardReason::Idle)
         } else {
             None
-        }
-    }
-
-    pub(crate) fn metadata(&self, now: Moment, idle_for: Duration) -> PoolConnectionMetadata {
-        PoolConnectionMetadata {
-            age: now.since(self.created),
-            idle_for,
         }
     }
 }

@@ -63,11 +63,12 @@ pub(crate) fn sweep<DB: Engine>(pool: &managed::Pool<Manager<DB>>) {
     let now = pool.manager().shared.clock.now();
     // The removed ones say goodbye when they are dropped, here, with no lock held.
     for connection in pool
-        .retain(|kept, _| kept.managed.flaw(now).is_none())
+        .retain(|kept, _| kept.managed.flaw(&kept.managed.metadata(now)).is_none())
         .removed
     {
-        if let Some(reason) = connection.managed.flaw(now) {
-            telemetry::discarded(reason, connection.managed.generation);
+        let managed = &connection.managed;
+        if let Some(reason) = managed.flaw(&managed.metadata(now)) {
+            telemetry::discarded(reason, managed.generation);
         }
     }
 }
@@ -248,11 +249,11 @@ impl<DB: Engine> Manager<DB> {
     /// Whether an idle connection may be handed out.
     async fn vet(&self, connection: &mut Managed<DB>) -> Result<(), DiscardReason> {
         let options = &self.shared.options;
-        let now = self.shared.clock.now();
-        if let Some(flaw) = connection.flaw(now) {
+        let metadata = connection.metadata(self.shared.clock.now());
+        if let Some(flaw) = connection.flaw(&metadata) {
             return Err(flaw);
         }
-        let idle_for = now.since(connection.idle_since);
+        let idle_for = metadata.idle_for;
         let clean = connection.state == State::Clean;
         let pings = options.test_before_acquire && idle_for >= options.ping_after;
         let hook = options.hooks.before_acquire.as_ref();
@@ -272,10 +273,7 @@ impl<DB: Engine> Manager<DB> {
                 prove(connection, options.ping_timeout, idle_for).await?;
             }
             match hook {
-                Some(before_acquire) => {
-                    let metadata = connection.metadata(now, idle_for);
-                    show(connection, before_acquire, metadata).await
-                }
+                Some(before_acquire) => show(connection, before_acquire, metadata).await,
                 None => Ok(()),
             }
         })

@@ -1,7 +1,6 @@
 //! What the connections of one pool share.
 
-use std::sync::Mutex;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
@@ -21,14 +20,16 @@ pub(crate) struct Shared<DB: Engine> {
     pub(crate) epochs: Epochs,
     pub(crate) census: Census,
     pub(crate) closed: watch::Sender<bool>,
-    /// When idle connections were last looked through.
-    swept: Mutex<Moment>,
+    began: Moment,
+    /// When idle connections were last looked through, in milliseconds since `began`.
+    swept: AtomicU64,
 }
 
 impl<DB: Engine> Shared<DB> {
     pub(crate) fn new(options: PoolOptions<DB>, clock: Clock) -> Self {
         Self {
-            swept: Mutex::new(clock.now()),
+            began: clock.now(),
+            swept: AtomicU64::new(0),
             clock,
             options,
             epochs: Epochs::default(),
@@ -42,14 +43,14 @@ impl<DB: Engine> Shared<DB> {
     /// The pool takes the connection that was used last, so those at the other end are never met
     /// by `recycle`.
     pub(crate) fn sweep_is_due(&self, now: Moment) -> bool {
-        // Held for a comparison; who finds it held leaves the sweep to that one.
-        let Ok(mut swept) = self.swept.try_lock() else {
-            return false;
-        };
-        let due = now.since(*swept) >= Duration::from_secs(1);
-        if due {
-            *swept = now;
-        }
-        due
+        // Every connection that comes back asks, so there is no lock, and most often only a read.
+        let now = u64::try_from(now.since(self.began).as_millis()).unwrap_or(u64::MAX);
+        let swept = self.swept.load(Ordering::Relaxed);
+        // Either way: a wall clock may be set back.
+        now.abs_diff(swept) >= 1_000
+            && self
+                .swept
+                .compare_exchange(swept, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
     }
 }
