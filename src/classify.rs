@@ -3,60 +3,11 @@
 use std::io;
 
 use sqlx::error::DatabaseError;
+#[cfg(feature = "postgres")]
+use sqlx::postgres::PgSeverity;
 
-use crate::error::{ConfigError, LoginError};
-
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// The server did not accept the login: a token that expired, was never valid, or, since RDS
-    /// answers the same, may not be used by this role.
-    Refused,
-    /// The server lets nobody in this way: TLS off, no matching `pg_hba.conf` line, no such
-    /// plugin, the host blocked. Another login changes nothing.
-    Rejected,
-    /// Every connection of the server or proxy is taken.
-    Full,
-    /// The server, the proxy or AWS asks to slow down.
-    Throttled,
-    /// Nothing usable answers: connection refused, no such name, starting up, recovering.
-    Unavailable,
-    /// An open connection was lost.
-    Disconnected,
-    /// The server has become a reader: this host is no longer the writer.
-    ReadOnly,
-    /// The transaction lost against another one and may be run again.
-    Conflict,
-    /// The server's certificate cannot be trusted, or it speaks no TLS.
-    Tls,
-    /// No login could be made: see [`LoginError`].
-    Login,
-    /// A setting is wrong: see [`ConfigError`].
-    Configuration,
-    /// No connection became free in time.
-    PoolTimedOut,
-    /// The pool is closed.
-    PoolClosed,
-    /// Client and server do not understand each other.
-    Protocol,
-    /// The statement failed, or its result could not be read.
-    Statement,
-}
-
-/// What to do about it, and whose work that is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Recovery {
-    /// Make a new login and try once more: the connector's.
-    Remint,
-    /// Drop this connection and take another: the pool's.
-    Reconnect,
-    /// Wait, then try again: the retry loop's.
-    Retry,
-    /// Tell the caller.
-    Fail,
-}
+use crate::error::{ConfigError, LoginError, Overloaded};
+use crate::kind::ErrorKind;
 
 impl ErrorKind {
     /// What happened, as far as the error tells.
@@ -75,52 +26,6 @@ impl ErrorKind {
             _ => Self::Statement,
         }
     }
-
-    /// What a person can do about it, in words; empty where the error says it all.
-    #[must_use]
-    pub fn advice(self) -> &'static str {
-        match self {
-            Self::Refused => {
-                "the server refuses fresh logins too: check that the database user exists and uses \
-                 IAM (PostgreSQL: `GRANT rds_iam TO app`; MySQL: `AWSAuthenticationPlugin`), that \
-                 this AWS identity may `rds-db:connect` as that user to this resource, that the \
-                 signed host is the RDS endpoint itself, and that this machine's clock is right"
-            }
-            Self::Rejected => {
-                "no login is accepted this way: check that TLS is on, and the server's access rules"
-            }
-            Self::Full => {
-                "every connection of the server is taken: lower `max_connections` times \
-                 the number of workers, or use RDS Proxy"
-            }
-            Self::Throttled => "connect less often: RDS takes about 200 new IAM logins a second",
-            Self::Unavailable => "check that host and port are right and can be reached from here",
-            Self::Tls => {
-                "check that TLS is on, give AWS's bundle for the region as `sslrootcert`, and dial \
-                 a name that the certificate covers"
-            }
-            Self::Login => "check the AWS credentials of this process",
-            _ => "",
-        }
-    }
-
-    /// What to do about it.
-    #[must_use]
-    pub fn recovery(self) -> Recovery {
-        match self {
-            Self::Refused => Recovery::Remint,
-            Self::Disconnected | Self::ReadOnly => Recovery::Reconnect,
-            Self::Full | Self::Throttled | Self::Unavailable | Self::Conflict => Recovery::Retry,
-            Self::Rejected
-            | Self::Tls
-            | Self::Login
-            | Self::Configuration
-            | Self::PoolTimedOut
-            | Self::PoolClosed
-            | Self::Protocol
-            | Self::Statement => Recovery::Fail,
-        }
-    }
 }
 
 fn of_io(error: &io::Error) -> ErrorKind {
@@ -130,6 +35,9 @@ fn of_io(error: &io::Error) -> ErrorKind {
     }
     if inner.is_some_and(|e| e.is::<ConfigError>()) {
         return ErrorKind::Configuration;
+    }
+    if inner.is_some_and(|e| e.is::<Overloaded>()) {
+        return ErrorKind::Overloaded;
     }
     match error.kind() {
         // rustls' refusal of a certificate reaches us as invalid data, not as `Error::Tls`.
@@ -180,7 +88,13 @@ fn mysql_kind(_: &dyn DatabaseError) -> Option<ErrorKind> {
 #[cfg(feature = "postgres")]
 fn postgres_kind(error: &dyn DatabaseError) -> Option<ErrorKind> {
     let error = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?;
-    Some(of_postgres(error.code(), error.routine(), error.message()))
+    let ends = matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic);
+    Some(of_postgres(
+        error.code(),
+        error.routine(),
+        error.message(),
+        ends,
+    ))
 }
 
 #[cfg(not(feature = "postgres"))]
@@ -215,9 +129,10 @@ pub(crate) fn relayed_as(kind: ErrorKind) -> (&'static str, u16) {
         })
 }
 
-/// PostgreSQL, Aurora PostgreSQL and Aurora DSQL, by SQLSTATE.
+/// PostgreSQL, Aurora PostgreSQL and Aurora DSQL, by SQLSTATE; `ends` is whether the error ends the
+/// session.
 #[cfg(any(feature = "postgres", test))]
-fn of_postgres(code: &str, routine: Option<&str>, message: &str) -> ErrorKind {
+fn of_postgres(code: &str, routine: Option<&str>, message: &str, ends: bool) -> ErrorKind {
     let relayed = RELAYED
         .iter()
         .find(|(_, relayed, _)| routine == Some(*relayed));
@@ -241,12 +156,14 @@ fn of_postgres(code: &str, routine: Option<&str>, message: &str) -> ErrorKind {
         "28000" => ErrorKind::Rejected,
         "53300" => ErrorKind::Full,
         "53400" => ErrorKind::Throttled,
+        // A statement passes on what another server said, by `postgres_fdw` or `dblink`.
+        "57P01" | "57P02" | "57P03" | "57P05" if !ends => ErrorKind::Statement,
         "57P01" | "57P02" | "57P05" => ErrorKind::Disconnected,
         "57P03" => ErrorKind::Unavailable,
         "25006" => ErrorKind::ReadOnly,
         "40001" | "40P01" | "OC000" | "OC001" => ErrorKind::Conflict,
         "08P01" => ErrorKind::Protocol,
-        _ if code.starts_with("08") => ErrorKind::Disconnected,
+        _ if code.starts_with("08") && ends => ErrorKind::Disconnected,
         _ => ErrorKind::Statement,
     }
 }
@@ -319,6 +236,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::kind::Recovery;
 
     #[test]
     fn postgres_by_code_routine_and_text() {
@@ -420,10 +338,18 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                of_postgres(code, routine, message),
+                of_postgres(code, routine, message, true),
                 expected,
                 "{code} {message}"
             );
+        }
+    }
+
+    #[test]
+    fn what_another_server_said_ends_no_session() {
+        for code in ["08001", "08006", "57P01", "57P03"] {
+            let kind = of_postgres(code, None, "could not connect to server", false);
+            assert_eq!(kind, ErrorKind::Statement, "{code}");
         }
     }
 
@@ -478,7 +404,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_input_panics(code: String, routine: Option<String>, number: u16, message: String) {
-            let _ = of_postgres(&code, routine.as_deref(), &message).recovery();
+            let _ = of_postgres(&code, routine.as_deref(), &message, number % 2 == 0).recovery();
             let _ = of_mysql(number, &message).recovery();
             let _ = of_protocol(&message).recovery();
         }

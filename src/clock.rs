@@ -111,7 +111,8 @@ impl Moment {
     /// How long ago `earlier` was: the larger of what the two clocks say.
     ///
     /// A wall clock that was set back says nothing, and one that was set forwards makes things
-    /// look older than they are, which costs a ping and breaks nothing.
+    /// look older than they are, which costs a ping, or new connections where the step is longer
+    /// than a limit on their age.
     #[must_use]
     pub fn since(&self, earlier: Moment) -> Duration {
         let monotonic = self.monotonic.saturating_duration_since(earlier.monotonic);

@@ -11,10 +11,10 @@ use sqlx::{Acquire, Connection, Transaction};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use crate::classify::ErrorKind;
 use crate::engine::Engine;
 use crate::epoch::{Doubt, Epoch};
 use crate::hooks::{Hook, PoolConnectionMetadata};
+use crate::kind::ErrorKind;
 use crate::managed::{Managed, State};
 use crate::manager::{self, Manager};
 use crate::shared::Shared;
@@ -28,8 +28,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// It derefs to sqlx's connection. Dropping it never blocks and never panics. Whoever had the sqlx
 /// connection in hand may have left answers unread or a transaction open, so a task clears that
 /// with one round trip, while the connection stays counted; a dropped transaction's locks never
-/// wait for the next user. What cannot be proven clean is closed, as is everything outside a
-/// runtime.
+/// wait for the next user. What cannot be proven clean is closed, as is what cannot be
+/// cleared outside a runtime.
 pub struct PoolConnection<DB: Engine> {
     /// Empty only while it is dropped or taken apart.
     object: Option<Object<Manager<DB>>>,
@@ -233,7 +233,11 @@ fn give_back<DB: Engine>(mut object: Object<Manager<DB>>) {
     object.managed.idle_since = now;
     let due = object.managed.shared.sweep_is_due(now);
     let pool = due.then(|| Object::pool(&object)).flatten();
+    let waited_for = waited_for(&object);
     drop(object);
+    if let Some(shared) = waited_for {
+        shared.queue.came_back();
+    }
     if let Some(pool) = pool {
         manager::sweep(&pool);
     }
@@ -243,7 +247,20 @@ fn give_back<DB: Engine>(mut object: Object<Manager<DB>>) {
 fn discard<DB: Engine>(mut object: Object<Manager<DB>>, reason: DiscardReason) {
     object.managed.state = State::Unfit(reason);
     telemetry::discarded(reason, object.managed.generation);
+    let waited_for = waited_for(&object);
     drop(Object::take(object));
+    if let Some(shared) = waited_for {
+        shared.queue.came_back();
+    }
+}
+
+/// Where to tell that a connection came back. Who begins to wait just now looks again soon.
+fn waited_for<DB: Engine>(object: &Object<Manager<DB>>) -> Option<Arc<Shared<DB>>> {
+    let shared = &object.managed.shared;
+    shared
+        .queue
+        .is_anybody_turned_away()
+        .then(|| Arc::clone(shared))
 }
 
 impl<DB: Engine> Deref for PoolConnection<DB> {

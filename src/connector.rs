@@ -11,13 +11,13 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::backoff::Backoff;
-use crate::classify::{ErrorKind, Recovery};
 use crate::clock::Clock;
 use crate::connect_options::{ConnectOptions, Resolved};
 use crate::endpoint::Endpoint;
 use crate::engine::{Engine, OptionsOf};
 use crate::error::{ConfigError, LoginError};
 use crate::hooks::{Hook, PoolConnectionMetadata};
+use crate::kind::{ErrorKind, Recovery};
 use crate::login::Login;
 use crate::login::cache::LoginCache;
 use crate::{retry, telemetry};
@@ -80,18 +80,20 @@ impl<DB: Engine> Connector<DB> {
     /// Cancel safe: a half-open connection is dropped.
     pub async fn connect(&self) -> Result<DB::Connection, sqlx::Error> {
         let deadline = Instant::now() + self.0.connect_timeout;
-        self.connect_by(deadline, None)
+        self.connect_by(deadline, None, || false)
             .await
             .map(|(connection, _)| connection)
     }
 
     /// Opens a connection by `deadline`, and tells the generation of the login it used.
     ///
-    /// An error of `after_connect` ends the attempt like any other.
+    /// An error of `after_connect` ends the attempt like any other. A server that is full is waited
+    /// for unless there are connections to `make_do` with.
     pub(crate) async fn connect_by(
         &self,
         deadline: Instant,
         after_connect: Option<&Hook<DB, ()>>,
+        make_do: impl Fn() -> bool,
     ) -> Result<(DB::Connection, u64), sqlx::Error> {
         let Shared {
             endpoint,
@@ -118,7 +120,10 @@ impl<DB: Engine> Connector<DB> {
                 }
                 Ok((connection, login))
             },
-            is_passing,
+            |error| match ErrorKind::of(error) {
+                ErrorKind::Full => !make_do(),
+                kind => is_passing(kind),
+            },
             hung,
         )
         .instrument(span.clone())
@@ -212,10 +217,9 @@ impl<DB: Engine> Connector<DB> {
 }
 
 /// Whether waiting can help while there is no connection yet.
-fn is_passing(error: &sqlx::Error) -> bool {
-    match ErrorKind::of(error) {
-        ErrorKind::Full
-        | ErrorKind::Throttled
+fn is_passing(kind: ErrorKind) -> bool {
+    match kind {
+        ErrorKind::Throttled
         | ErrorKind::Unavailable
         // A server that is being restarted, or a gateway before it, hangs up.
         | ErrorKind::Disconnected => true,

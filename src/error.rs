@@ -186,3 +186,22 @@ impl From<LoginError> for sqlx::Error {
         sqlx::Error::Io(std::io::Error::other(error))
     }
 }
+
+/// As many tasks wait for a connection as
+/// [`max_waiters`](crate::PoolOptions::max_waiters) allows, and one more came.
+///
+/// Inside an [`sqlx::Error`] it is the inner error of [`sqlx::Error::Io`];
+/// [`ErrorKind::of`](crate::ErrorKind::of) tells it as
+/// [`ErrorKind::Overloaded`](crate::ErrorKind::Overloaded).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{max_waiters} tasks wait for a connection already, which is `max_waiters`")]
+pub struct Overloaded {
+    /// How many may wait.
+    pub max_waiters: usize,
+}
+
+impl From<Overloaded> for sqlx::Error {
+    fn from(error: Overloaded) -> Self {
+        sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::WouldBlock, error))
+    }
+}

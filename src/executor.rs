@@ -186,9 +186,11 @@ impl<DB: Database> Inspected<DB> {
 /// Whether SQL text may begin a transaction: rather once too often, which costs a round trip.
 fn may_begin(sql: &str, several: bool) -> bool {
     let begins = |word: &str| {
-        ["begin", "start", "set", "xa", "do", "call"]
-            .iter()
-            .any(|b| word.eq_ignore_ascii_case(b))
+        [
+            "begin", "start", "set", "xa", "do", "call", "commit", "rollback", "execute",
+        ]
+        .iter()
+        .any(|b| word.eq_ignore_ascii_case(b))
     };
     let mut words = sql
         .split(|c: char| !c.is_ascii_alphanumeric())
@@ -231,6 +233,7 @@ mod tests {
             ("BEGIN", false, true),
             ("  start transaction", false, true),
             ("SET autocommit = 0", false, true),
+            ("COMMIT AND CHAIN", false, true),
             ("INSERT INTO t VALUES (1)", false, false),
             ("INSERT INTO t VALUES (1); begin", true, true),
             ("/* hint */ BEGIN", false, true),

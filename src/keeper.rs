@@ -113,16 +113,19 @@ pub(crate) async fn fill<DB: Engine>(
     min: u32,
     deadline: Instant,
 ) -> Result<Filled, sqlx::Error> {
-    let census = &pool.manager().shared.census;
+    let shared = &pool.manager().shared;
+    let census = &shared.census;
+    let min = min.min(shared.options.max_connections);
     // Those that others are opening count, and so do those that were leaked.
     while pool.status().size.max(census.count()) < min as usize {
-        let mut opening = Box::pin(manager::by(deadline, pool.timeout_get(&AT_ONCE)));
+        let mut opening = Box::pin(manager::one_more_by(deadline, pool.timeout_get(&AT_ONCE)));
         // deadpool opens one only where none is idle: they are held back for one poll, which
         // takes it past that question.
         let first = poll_fn(|context| {
             let idle: Vec<_> = std::iter::from_fn(|| manager::take_idle(pool)).collect();
             let polled = opening.as_mut().poll(context);
-            drop(idle);
+            // In the order in which they lay.
+            idle.into_iter().rev().for_each(drop);
             Poll::Ready(polled)
         })
         .await;
@@ -132,6 +135,8 @@ pub(crate) async fn fill<DB: Engine>(
         };
         match opened {
             Ok(connection) => drop(connection),
+            // The server is full, and the pool makes do with what it has.
+            Err(PoolError::Backend(sqlx::Error::PoolTimedOut)) => return Ok(Filled::Busy),
             Err(PoolError::Backend(error)) => return Err(error),
             Err(PoolError::Timeout(TimeoutType::Wait)) => return Ok(Filled::Busy),
             Err(_) => return Err(sqlx::Error::PoolClosed),

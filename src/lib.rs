@@ -3,6 +3,7 @@
 
 mod backoff;
 mod cap;
+mod ceiling;
 mod census;
 mod classify;
 mod clock;
@@ -17,6 +18,7 @@ mod error;
 mod executor;
 mod hooks;
 mod keeper;
+mod kind;
 mod login;
 mod managed;
 mod manager;
@@ -24,6 +26,7 @@ mod open;
 mod options;
 mod parked;
 mod password;
+mod queue;
 mod random;
 mod retry;
 mod shared;
@@ -39,13 +42,13 @@ mod url;
 
 pub mod pool;
 
-pub use self::classify::{ErrorKind, Recovery};
 pub use self::clock::{Clock, Moment};
 pub use self::connect_options::ConnectOptions;
 pub use self::connector::Connector;
 pub use self::endpoint::Endpoint;
 pub use self::engine::Engine;
-pub use self::error::{ConfigError, LoginError};
+pub use self::error::{ConfigError, LoginError, Overloaded};
+pub use self::kind::{ErrorKind, Recovery};
 #[cfg(feature = "iam")]
 pub use self::login::environment::EnvironmentCredentialsProvider;
 pub use self::login::{Login, ProvideLogin, ProvideLoginFuture};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sqlx::Connection;
@@ -72,6 +73,7 @@ impl<DB: Engine> Managed<DB> {
         lifetime: Option<Duration>,
     ) -> Self {
         let now = shared.clock.now();
+        shared.live.fetch_add(1, Ordering::Relaxed);
         Self {
             line: Some(Line {
                 connection,
@@ -107,7 +109,8 @@ impl<DB: Engine> Managed<DB> {
     /// The connection for good; what remains is unfit.
     pub(crate) fn take(&mut self) -> DB::Connection {
         self.state = State::Unfit(DiscardReason::Taken);
-        match self.line.take() {
+        self.shell = None;
+        match self.unline() {
             Some(line) => line.connection,
             None => unreachable!("{GONE}"),
         }
@@ -116,10 +119,16 @@ impl<DB: Engine> Managed<DB> {
     /// Tells the server that the connection ends, within a second; what remains is unfit.
     pub(crate) async fn close(&mut self) -> Result<(), sqlx::Error> {
         self.state = State::Unfit(DiscardReason::Closed);
-        match self.line.take() {
+        match self.unline() {
             Some(line) => line.close().await,
             None => Ok(()),
         }
+    }
+
+    fn unline(&mut self) -> Option<Line<DB>> {
+        let line = self.line.take()?;
+        self.shared.live.fetch_sub(1, Ordering::Relaxed);
+        Some(line)
     }
 
     /// The server was heard just now, and has nothing more to say.
@@ -179,7 +188,7 @@ impl<DB: Engine> Drop for Managed<DB> {
             State::Dirty => false,
             State::Unfit(reason) => reason.leaves_in_order(),
         };
-        if let Some(line) = self.line.take()
+        if let Some(line) = self.unline()
             && in_order
             && let Ok(runtime) = Handle::try_current()
         {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -35,8 +36,11 @@ pub(crate) const AT_ONCE: Timeouts = Timeouts {
 #[derive(Clone, Copy)]
 enum Get {
     /// Its connection must be there by then. Cutting `create` off from outside would lose the error
-    /// that explains the delay.
+    /// that explains the delay. A server that is full is waited for only while the pool has no
+    /// other connection.
     By(Instant),
+    /// The same, and a server that is full is waited for in any case.
+    More(Instant),
     /// Only what is idle will do, and nothing is waited for.
     Idle,
 }
@@ -48,6 +52,11 @@ tokio::task_local! {
 /// Runs a `get` whose connects keep to `deadline`.
 pub(crate) async fn by<F: Future>(deadline: Instant, get: F) -> F::Output {
     GET.scope(Get::By(deadline), get).await
+}
+
+/// Runs a `get` that is to open one more connection, by `deadline`.
+pub(crate) async fn one_more_by<F: Future>(deadline: Instant, get: F) -> F::Output {
+    GET.scope(Get::More(deadline), get).await
 }
 
 /// An idle connection, where there is one; neither pinged nor shown to `before_acquire`.
@@ -71,6 +80,29 @@ pub(crate) fn sweep<DB: Engine>(pool: &managed::Pool<Manager<DB>>) {
             telemetry::discarded(reason, managed.generation);
         }
     }
+}
+
+/// Lets go of idle connections after the server was full, so that others get a share of it.
+pub(crate) fn make_room<DB: Engine>(pool: &managed::Pool<Manager<DB>>) {
+    let shared = &pool.manager().shared;
+    let mut idle = 0;
+    pool.retain(|_, _| {
+        idle += 1;
+        true
+    });
+    let open = shared.live.load(Ordering::Relaxed);
+    let limit = {
+        let mut ceiling = shared.ceiling();
+        ceiling.full(open, open.saturating_sub(idle), shared.clock.now())
+    };
+    let mut surplus = open.saturating_sub(limit);
+    let removed = pool.retain(|_, _| {
+        let keep = surplus == 0;
+        surplus = surplus.saturating_sub(1);
+        keep
+    });
+    telemetry::full(open, limit);
+    drop(removed.removed);
 }
 
 /// A deadpool manager whose connections log in with the current login.
@@ -131,17 +163,20 @@ impl<DB: Engine> Manager<DB> {
     /// deadpool's pool has a size of its own.
     #[must_use]
     pub fn new(connector: Connector<DB>) -> Self {
-        Self {
-            max_open: usize::MAX,
-            ..Self::with_options(Target::new(connector), PoolOptions::new())
-        }
+        Self::holding(Target::new(connector), PoolOptions::new(), usize::MAX)
     }
 
     pub(crate) fn with_options(target: Target<DB>, options: PoolOptions<DB>) -> Self {
+        let max_open = options.max_connections as usize;
+        Self::holding(target, options, max_open)
+    }
+
+    fn holding(target: Target<DB>, options: PoolOptions<DB>, max_open: usize) -> Self {
+        let clock = target.options.clock.clone();
         Self {
-            max_open: options.max_connections as usize,
-            shared: Arc::new(Shared::new(options, target.options.clock.clone())),
             target: RwLock::new(target),
+            shared: Arc::new(Shared::new(options, clock, max_open)),
+            max_open,
         }
     }
 
@@ -182,18 +217,29 @@ impl<DB: Engine> Manager<DB> {
     }
 
     async fn open(&self, deadline: Instant) -> Result<Managed<DB>, sqlx::Error> {
+        let shared = &*self.shared;
         let Shared {
             options,
             epochs,
             census,
+            queue,
             ..
-        } = &*self.shared;
+        } = shared;
+        let _served = queue.serve();
         let connector = self.connector()?;
+        let ceiling = shared.ceiling().limit(shared.clock.now());
+        if ceiling < self.max_open && census.count() >= ceiling {
+            return Err(sqlx::Error::PoolTimedOut);
+        }
         let epoch = epochs.now();
         let presence = census.enter(self.max_open).await;
-        let (connection, generation) = connector
-            .connect_by(deadline, options.hooks.after_connect.as_ref())
-            .await?;
+        // Only this crate's pool knows how to.
+        let may_make_do =
+            self.max_open < usize::MAX && !matches!(GET.try_with(|get| *get), Ok(Get::More(_)));
+        let opened = connector.connect_by(deadline, options.hooks.after_connect.as_ref(), || {
+            may_make_do && shared.live.load(Ordering::Relaxed) > 0
+        });
+        let (connection, generation) = opened.await?;
         Ok(Managed::new(
             connection,
             presence,
@@ -216,7 +262,7 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
 
     async fn create(&self) -> Result<ManagedConnection<DB>, sqlx::Error> {
         let deadline = match GET.try_with(|get| *get) {
-            Ok(Get::By(deadline)) => deadline,
+            Ok(Get::By(deadline) | Get::More(deadline)) => deadline,
             Ok(Get::Idle) => return Err(sqlx::Error::PoolTimedOut),
             Err(_) => Instant::now() + self.shared.options.acquire_timeout,
         };
@@ -269,6 +315,7 @@ impl<DB: Engine> Manager<DB> {
         }
         // Boxed for the same reason as a connect.
         Box::pin(async {
+            let _served = self.shared.queue.serve();
             if pings || !clean {
                 prove(connection, options.ping_timeout, idle_for).await?;
             }

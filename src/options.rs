@@ -17,6 +17,7 @@ pub struct PoolOptions<DB: Engine> {
     pub(crate) max_connections: u32,
     pub(crate) min_connections: u32,
     pub(crate) acquire_timeout: Duration,
+    pub(crate) max_waiters: Option<usize>,
     pub(crate) acquire_time_level: LevelFilter,
     pub(crate) acquire_slow_level: LevelFilter,
     pub(crate) acquire_slow_threshold: Duration,
@@ -42,6 +43,7 @@ impl<DB: Engine> PoolOptions<DB> {
             max_connections: cap::default_max_connections(|name| std::env::var(name).ok()),
             min_connections: 0,
             acquire_timeout: Duration::from_secs(30),
+            max_waiters: None,
             acquire_time_level: LevelFilter::Off,
             acquire_slow_level: LevelFilter::Warn,
             acquire_slow_threshold: Duration::from_secs(2),
@@ -127,6 +129,25 @@ impl<DB: Engine> PoolOptions<DB> {
     #[must_use]
     pub fn get_acquire_timeout(&self) -> Duration {
         self.acquire_timeout
+    }
+
+    /// How many tasks may wait for a connection; one more is told [`Overloaded`](crate::Overloaded)
+    /// at once. Default: `None`, any number, as in sqlx. 0: nobody waits.
+    ///
+    /// Those for whom a connection is being opened or tested do not count. A queue that is longer
+    /// than the pool can serve within the callers' patience only makes everybody late: a service
+    /// does better by answering `503` to some, see
+    /// [`ErrorKind::http_status`](crate::ErrorKind::http_status).
+    #[must_use]
+    pub fn max_waiters(mut self, max: impl Into<Option<usize>>) -> Self {
+        self.max_waiters = max.into();
+        self
+    }
+
+    /// How many tasks may wait for a connection.
+    #[must_use]
+    pub fn get_max_waiters(&self) -> Option<usize> {
+        self.max_waiters
     }
 
     /// How old a connection may become. It is closed when it is next idle.
@@ -307,6 +328,7 @@ impl<DB: Engine> fmt::Debug for PoolOptions<DB> {
             .field("max_connections", &self.max_connections)
             .field("min_connections", &self.min_connections)
             .field("acquire_timeout", &self.acquire_timeout)
+            .field("max_waiters", &self.max_waiters)
             .field("max_lifetime", &self.max_lifetime)
             .field("idle_timeout", &self.idle_timeout)
             .field("test_before_acquire", &self.test_before_acquire)

@@ -7,20 +7,24 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use deadpool::managed::{self, PoolError, QueueMode, TimeoutType};
+use deadpool::managed::{self, Object, PoolError, QueueMode, TimeoutType};
 use log::LevelFilter;
 use sqlx::Database;
+use tokio::task::coop;
 use tokio::time::{Instant, timeout, timeout_at};
 
 pub use crate::close_event::CloseEvent;
 pub use crate::connection::PoolConnection;
 use crate::connector::Connector;
 use crate::engine::{Engine, OptionsOf};
-use crate::error::ConfigError;
+use crate::error::{ConfigError, Overloaded};
 pub use crate::hooks::PoolConnectionMetadata;
 use crate::keeper::{self, Keeper};
+use crate::kind::ErrorKind;
 use crate::manager::{self, Manager, Target};
 pub use crate::options::PoolOptions;
+use crate::queue::Counted;
+use crate::shared::Shared;
 use crate::shell::Lent;
 use crate::telemetry;
 
@@ -69,8 +73,10 @@ impl<DB: Engine> Pool<DB> {
     /// # Errors
     ///
     /// [`sqlx::Error::PoolTimedOut`] when no connection became free within
-    /// [`acquire_timeout`](PoolOptions::acquire_timeout), [`sqlx::Error::PoolClosed`], and, when
-    /// a new connection had to be opened, the last error of doing so.
+    /// [`acquire_timeout`](PoolOptions::acquire_timeout), [`Overloaded`] inside
+    /// [`sqlx::Error::Io`] when [`max_waiters`](PoolOptions::max_waiters) wait already,
+    /// [`sqlx::Error::PoolClosed`], and, when a new connection had to be opened, the last error of
+    /// doing so.
     ///
     /// # Cancel safety
     ///
@@ -97,22 +103,30 @@ impl<DB: Engine> Pool<DB> {
         // Where one is idle, no timer is made and no clock is read.
         let first = poll_fn(|context| Poll::Ready(get.as_mut().poll(context))).await;
         let got = match first {
-            Poll::Ready(got) => {
+            Poll::Ready(Ok(object)) => {
                 self.note_time(Duration::ZERO);
-                got
+                Ok(object)
             }
-            Poll::Pending => {
+            first => {
                 let started = Instant::now();
                 let deadline = started + self.options().acquire_timeout;
-                let got = manager::by(deadline, self.wait(get, deadline)).await;
+                let place = self.queue_up()?;
+                let first = async {
+                    match first {
+                        Poll::Ready(got) => got,
+                        Poll::Pending => self.wait_once(get, deadline).await,
+                    }
+                };
+                let got = manager::by(deadline, self.wait(first, deadline)).await;
+                drop(place);
                 self.ensure_keeper();
                 let took = started.elapsed();
-                if got.is_some() {
-                    self.note_time(took);
-                } else {
-                    self.note_timeout(took);
+                match got {
+                    Ok(_) => self.note_time(took),
+                    Err(PoolError::Timeout(_)) => self.note_timeout(took),
+                    Err(_) => {}
                 }
-                got.unwrap_or(Err(PoolError::Timeout(TimeoutType::Wait)))
+                got
             }
         };
         match got {
@@ -123,19 +137,66 @@ impl<DB: Engine> Pool<DB> {
         }
     }
 
+    fn queue_up(&self) -> Result<Counted<'_>, Overloaded> {
+        let max = self.options().max_waiters;
+        // tokio makes a task wait that has worked for long, also where a connection is idle.
+        let max = max.filter(|_| coop::has_budget_remaining());
+        let joined = self.shared().queue.join(max);
+        if let Err(overloaded) = &joined {
+            telemetry::overloaded(overloaded.max_waiters);
+        }
+        joined
+    }
+
+    /// Waits for the `first` get, and where the server is full for those that are open.
+    async fn wait(&self, first: impl Get<DB>, deadline: Instant) -> Got<DB> {
+        let mut full = match first.await {
+            Err(PoolError::Backend(error)) if self.must_share(&error) => error,
+            got => return got,
+        };
+        let queue = &self.shared().queue;
+        let _turned_away = queue.turn_away();
+        loop {
+            let look = deadline.min(Instant::now() + RECLAIM_INTERVAL);
+            let _ = timeout_at(look, queue.until_one_came_back()).await;
+            match self.wait_once(pin!(self.0.pool.get()), deadline).await {
+                Err(PoolError::Backend(error)) if self.must_share(&error) => {
+                    if !matches!(error, sqlx::Error::PoolTimedOut) {
+                        full = error;
+                    }
+                }
+                // What the server said explains it better.
+                Err(PoolError::Timeout(_)) => return Err(PoolError::Backend(full)),
+                got => return got,
+            }
+            if Instant::now() >= deadline {
+                return Err(PoolError::Backend(full));
+            }
+        }
+    }
+
+    /// Whether the pool has to do with the connections it has, by the error of a connect.
+    fn must_share(&self, error: &sqlx::Error) -> bool {
+        match ErrorKind::of(error) {
+            ErrorKind::Full => {
+                manager::make_room(&self.0.pool);
+                true
+            }
+            // The ceiling's.
+            ErrorKind::PoolTimedOut => true,
+            _ => false,
+        }
+    }
+
     /// Waits for a `get` until `deadline`.
-    async fn wait<T>(
-        &self,
-        mut get: impl Future<Output = T> + Unpin,
-        deadline: Instant,
-    ) -> Option<T> {
+    async fn wait_once(&self, mut get: impl Get<DB> + Unpin, deadline: Instant) -> Got<DB> {
         loop {
             let look = deadline.min(Instant::now() + RECLAIM_INTERVAL);
             if let Ok(got) = timeout_at(look, &mut get).await {
-                return Some(got);
+                return got;
             }
             if look == deadline {
-                return None;
+                return Err(PoolError::Timeout(TimeoutType::Wait));
             }
             // Nobody tells when a runtime ends under a transaction, so whoever waits looks.
             self.0.lent.reclaim();
@@ -155,9 +216,12 @@ impl<DB: Engine> Pool<DB> {
         // Those that come back while others are let go meet a pool that is closed.
         let idle = self.0.pool.retain(|_, _| false).removed;
         self.0.pool.close();
-        let shared = &self.0.pool.manager().shared;
+        // One that came back between the two may lie there still; none comes after.
+        let last = self.0.pool.retain(|_, _| false).removed;
+        let shared = self.shared();
         shared.closed.send_replace(true);
-        drop(idle);
+        shared.queue.close();
+        drop((idle, last));
         self.0.lent.reclaim();
         async {
             let _ = timeout(CLOSE_TIMEOUT, shared.census.below(1)).await;
@@ -212,6 +276,10 @@ impl<DB: Engine> Pool<DB> {
         self.0.pool.manager().set_connect_options(options)
     }
 
+    fn shared(&self) -> &Shared<DB> {
+        &self.0.pool.manager().shared
+    }
+
     pub(crate) fn connector(&self) -> Result<Connector<DB>, ConfigError> {
         self.0.pool.manager().connector()
     }
@@ -246,6 +314,20 @@ impl<DB: Engine> Pool<DB> {
     fn note_timeout(&self, took: Duration) {
         let status = self.0.pool.status();
         telemetry::acquire_timed_out(took, status.size, status.available, status.waiting);
+    }
+}
+
+/// What deadpool gives out.
+type Got<DB> = Result<Object<Manager<DB>>, PoolError<sqlx::Error>>;
+
+trait Get<DB: Engine>: Future<Output = Got<DB>> {}
+
+impl<DB: Engine, F: Future<Output = Got<DB>>> Get<DB> for F {}
+
+impl<DB: Engine> Drop for Inner<DB> {
+    fn drop(&mut self) {
+        // A pool that nobody can use any more is closed, as sqlx's is.
+        self.pool.manager().shared.closed.send_replace(true);
     }
 }
 

@@ -1,14 +1,17 @@
 //! What the connections of one pool share.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use crate::ceiling::Ceiling;
 use crate::census::Census;
 use crate::clock::{Clock, Moment};
 use crate::engine::Engine;
 use crate::epoch::Epochs;
 use crate::options::PoolOptions;
+use crate::queue::Queue;
 
 /// Held by the manager and by every connection, so that a connection which comes back can be judged
 /// without asking for its pool.
@@ -19,6 +22,10 @@ pub(crate) struct Shared<DB: Engine> {
     /// unpinged.
     pub(crate) epochs: Epochs,
     pub(crate) census: Census,
+    pub(crate) queue: Queue,
+    ceiling: Mutex<Ceiling>,
+    /// Connections that are open and the pool's.
+    pub(crate) live: AtomicUsize,
     pub(crate) closed: watch::Sender<bool>,
     began: Moment,
     /// When idle connections were last looked through, in milliseconds since `began`.
@@ -26,16 +33,25 @@ pub(crate) struct Shared<DB: Engine> {
 }
 
 impl<DB: Engine> Shared<DB> {
-    pub(crate) fn new(options: PoolOptions<DB>, clock: Clock) -> Self {
+    /// `max_open` is what the ceiling starts from.
+    pub(crate) fn new(options: PoolOptions<DB>, clock: Clock, max_open: usize) -> Self {
         Self {
             began: clock.now(),
             swept: AtomicU64::new(0),
             clock,
-            options,
             epochs: Epochs::default(),
             census: Census::default(),
+            queue: Queue::default(),
+            ceiling: Mutex::new(Ceiling::new(max_open)),
+            live: AtomicUsize::new(0),
             closed: watch::Sender::new(false),
+            options,
         }
+    }
+
+    /// Held for arithmetic only.
+    pub(crate) fn ceiling(&self) -> MutexGuard<'_, Ceiling> {
+        self.ceiling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether idle connections should be looked through: at most once a second.

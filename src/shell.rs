@@ -10,14 +10,16 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use futures_util::future::{TryFutureExt, try_join};
 use sqlx::{Connection, Error, SqlStr, Transaction};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
-use crate::classify::ErrorKind;
 use crate::connection::PoolConnection;
 use crate::engine::{Engine, StubAddress};
+use crate::kind::ErrorKind;
 use crate::managed::State;
 use crate::random;
 use crate::telemetry::DiscardReason;
@@ -28,6 +30,7 @@ pub(crate) async fn begin<DB: Engine>(
     mut connection: PoolConnection<DB>,
     statement: Option<SqlStr>,
 ) -> Result<Transaction<'static, DB>, Error> {
+    let patience = connection.managed().shared.options.acquire_timeout;
     let (shell, mut lent) = match connection.managed().shell.take() {
         Some(shell) => {
             let lent = match shell.pool.try_acquire() {
@@ -38,7 +41,7 @@ pub(crate) async fn begin<DB: Engine>(
             (shell, lent)
         }
         None => {
-            let (shell, lent) = Box::pin(Shell::open()).await?;
+            let (shell, lent) = Box::pin(Shell::open(patience)).await?;
             lent_out.add(&shell.berth);
             (shell, lent)
         }
@@ -80,7 +83,7 @@ struct Berthed<DB: Engine> {
 
 impl<DB: Engine> Shell<DB> {
     /// Opens the socket, connects sqlx to it and keeps both ends; nothing runs behind it.
-    async fn open() -> Result<(Self, sqlx::pool::PoolConnection<DB>), Error> {
+    async fn open(patience: Duration) -> Result<(Self, sqlx::pool::PoolConnection<DB>), Error> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let port = listener.local_addr()?.port();
         let berth = Arc::new(Berth(Mutex::new(None)));
@@ -91,6 +94,7 @@ impl<DB: Engine> Shell<DB> {
 
         let pool = sqlx::pool::PoolOptions::<DB>::new()
             .max_connections(1)
+            .acquire_timeout(patience)
             .max_lifetime(None)
             .idle_timeout(None)
             .test_before_acquire(false)
@@ -155,12 +159,15 @@ impl<DB: Engine> Berth<DB> {
         std::mem::swap(lent, managed.raw());
         // What sqlx left to be sent is the rollback of a transaction that was dropped.
         let unsent = managed.raw().should_flush();
-        managed.state = match managed.state {
-            state @ State::Unfit(_) => state,
-            _ if !begun.load(Ordering::Acquire) => State::Unfit(DiscardReason::Unclean),
-            _ if unsent => State::Dirty,
-            _ => State::Clean,
-        };
+        let open = managed.raw().is_in_transaction();
+        let unclean = State::Unfit(DiscardReason::Unclean);
+        match managed.state {
+            State::Unfit(_) => {}
+            _ if !begun.load(Ordering::Acquire) => managed.state = unclean,
+            _ if unsent => managed.state = State::Dirty,
+            _ if open => managed.state = unclean,
+            _ => managed.proven(),
+        }
     }
 }
 
@@ -208,14 +215,18 @@ async fn accept<DB: Engine>(listener: TcpListener, name: &str) -> io::Result<Tcp
     let [greeting, welcome] = DB::stub_handshake();
     loop {
         let (mut socket, _) = listener.accept().await?;
-        socket.write_all(&greeting).await?;
-        let mut said = Vec::new();
-        while !contains(&said, name.as_bytes()) && said.len() < 65_536 {
-            if socket.read_buf(&mut said).await? == 0 {
-                break;
+        let known = async {
+            socket.write_all(&greeting).await?;
+            let mut said = Vec::new();
+            while !contains(&said, name.as_bytes()) && said.len() < 65_536 {
+                if socket.read_buf(&mut said).await? == 0 {
+                    return Ok(false);
+                }
             }
-        }
-        if contains(&said, name.as_bytes()) {
+            Ok::<_, io::Error>(contains(&said, name.as_bytes()))
+        };
+        // A stranger's failure is its own.
+        if let Ok(Ok(true)) = timeout(INTRODUCTION_TIMEOUT, known).await {
             socket.write_all(&welcome).await?;
             return socket.into_std();
         }
@@ -246,6 +257,9 @@ impl FarEnd {
 
 /// As many as any socket's buffer holds, and their pings too.
 const PONGS: usize = 256;
+
+/// How long whoever dials may take to say who it is: sqlx does so at once.
+const INTRODUCTION_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack

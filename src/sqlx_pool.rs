@@ -139,7 +139,9 @@ fn open<DB: Engine>(
         let after_connect = after_connect.clone();
         async move {
             let deadline = Instant::now() + patience;
-            let connected = connector.connect_by(deadline, after_connect.as_ref()).await;
+            let connected = connector
+                .connect_by(deadline, after_connect.as_ref(), || false)
+                .await;
             connected.map(|(connection, _)| connection)
         }
     };

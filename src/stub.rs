@@ -284,8 +284,8 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::classify::ErrorKind;
     use crate::error::LoginError;
+    use crate::kind::ErrorKind;
 
     /// Serves a stub whose dials fail, and counts them.
     fn serve<DB: Engine>(

@@ -273,6 +273,16 @@ pub(crate) fn acquire_timed_out(waited: Duration, size: usize, idle: usize, wait
     );
 }
 
+/// A task was turned away because too many wait for a connection.
+pub(crate) fn overloaded(max_waiters: usize) {
+    warn!(target: "sqlx_rds::pool", max_waiters, "too many tasks wait for a connection");
+}
+
+/// The server had no connection left, and the pool makes do with fewer for a while.
+pub(crate) fn full(open: usize, limit: usize) {
+    warn!(target: "sqlx_rds::pool", open, limit, "the server is full: holding fewer connections");
+}
+
 /// A connection was acquired; `threshold` where that took longer.
 pub(crate) fn acquired(level: LevelFilter, took: Duration, threshold: Option<Duration>) {
     macro_rules! event {

@@ -3,9 +3,9 @@
 use futures_core::future::BoxFuture;
 use sqlx::{Acquire, Error, SqlSafeStr, SqlStr, Transaction};
 
-use crate::classify::{ErrorKind, Recovery};
 use crate::connection::PoolConnection;
 use crate::engine::Engine;
+use crate::kind::{ErrorKind, Recovery};
 use crate::pool::Pool;
 use crate::shell;
 

@@ -1,11 +1,13 @@
 //! MySQL and MariaDB in sqlx's terms.
 
+use futures_util::TryStreamExt;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlSslMode};
 use sqlx::{ConnectOptions, Executor, MySql};
 use url::Url;
 
-use crate::classify::{self, ErrorKind};
+use crate::classify;
 use crate::engine::{Address, Engine, StubAddress, Tls, in_one_line, sealed};
+use crate::kind::ErrorKind;
 use crate::login::Login;
 
 impl Engine for MySql {}
@@ -86,7 +88,16 @@ impl sealed::Engine for MySql {
     }
 
     async fn cleanse(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
-        connection.execute("ROLLBACK").await.map(drop)
+        // sqlx can take what is left of a statement whose preparation was cancelled for rows of this
+        // one: it has none, and whoever reads on would wait for ever, or read answers one behind.
+        let mut steps = connection.fetch_many("ROLLBACK");
+        while let Some(step) = steps.try_next().await? {
+            if step.is_right() {
+                let text = "a row in answer to ROLLBACK: an earlier answer was cut in two";
+                return Err(sqlx::Error::Protocol(text.into()));
+            }
+        }
+        Ok(())
     }
 
     const STUB_SOCKET: &'static str = "mysqld.sock";

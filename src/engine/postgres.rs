@@ -4,8 +4,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSeverity
 use sqlx::{ConnectOptions, Executor, Postgres};
 use url::Url;
 
-use crate::classify::{self, ErrorKind};
+use crate::classify;
 use crate::engine::{Address, Engine, StubAddress, Tls, in_one_line, sealed};
+use crate::kind::ErrorKind;
 use crate::login::Login;
 
 impl Engine for Postgres {}

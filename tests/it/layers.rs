@@ -13,6 +13,7 @@ use syn::{Attribute, ImplItemFn, ItemFn, Signature, TraitItemFn, Visibility};
 /// it in the same row; nothing else.
 const LAYERS: &[&[&str]] = &[
     &[
+        "kind",
         "error",
         "clock",
         "random",
@@ -20,8 +21,10 @@ const LAYERS: &[&[&str]] = &[
         "endpoint",
         "telemetry",
     ],
-    &["sign", "classify", "backoff", "cap", "epoch", "parked"],
-    &["login", "retry", "tls", "census"],
+    &[
+        "sign", "classify", "backoff", "cap", "epoch", "parked", "ceiling",
+    ],
+    &["login", "retry", "tls", "census", "queue"],
     &["engine", "url", "connect_options", "hooks", "connector"],
     &["options", "shared", "managed", "manager"],
     &[

@@ -11,6 +11,7 @@ mod cancel;
 mod environment;
 mod heal;
 mod layers;
+mod load;
 mod login;
 mod manager;
 mod options;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use deadpool::managed::Pool;
+use futures_util::future::try_join_all;
 use sqlx_rds::{Connector, Manager};
 
 use crate::plane::{Plane, TestEngine, on_both_engines};
@@ -15,7 +16,7 @@ async fn deadpools_own_pool_logs_in_and_heals<DB: TestEngine>() {
     let plane = Plane::<DB>::shared().await;
     let manager = Manager::new(Connector::new(plane.options()).unwrap());
     let pool = Pool::<Manager<DB>>::builder(manager)
-        .max_size(2)
+        .max_size(12)
         .build()
         .unwrap();
     let mut connection = pool.get().await.unwrap();
@@ -38,4 +39,9 @@ async fn deadpools_own_pool_logs_in_and_heals<DB: TestEngine>() {
         3
     );
     assert_eq!((plane.accepted(), plane.refused()), (2, 0));
+
+    // As many as deadpool's pool was told, whatever this crate's own would hold.
+    drop(connection);
+    let held = try_join_all((0..12).map(|_| pool.get())).await.unwrap();
+    assert_eq!(held.len(), 12);
 }
