@@ -1,14 +1,13 @@
 //! What a connection needs to know: sqlx's connect options, and where its logins come from.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::endpoint::Endpoint;
-use crate::engine::{Address, Engine, OptionsOf, Tls, has_password};
+use crate::engine::{Address, Engine, OptionsOf, has_password};
 use crate::error::ConfigError;
-use crate::login::cache::LoginCache;
 use crate::login::{ProvideLogin, SharedLoginProvider};
 use crate::tls::RootCertificates;
 use crate::url::{self, Auth};
@@ -18,9 +17,9 @@ mod iam;
 #[cfg(not(feature = "iam"))]
 #[path = "connect_options/no_iam.rs"]
 mod iam;
+mod resolved;
 
-/// How long before its expiry a login is replaced.
-const MARGIN: Duration = Duration::from_secs(60);
+pub(crate) use self::resolved::Resolved;
 
 /// sqlx's connect options plus the source of logins.
 ///
@@ -58,6 +57,8 @@ pub struct ConnectOptions<DB: Engine> {
     pub(crate) roots: Option<RootCertificates>,
     pub(crate) clock: Clock,
     pub(crate) connect_timeout: Duration,
+    pub(crate) max_connecting: Option<NonZeroU32>,
+    pub(crate) max_connects_per_second: Option<NonZeroU32>,
     /// Unknown for options that sqlx built.
     has_password: Option<bool>,
     has_password_in_url: bool,
@@ -120,6 +121,8 @@ impl<DB: Engine> ConnectOptions<DB> {
             roots: None,
             clock: Clock::system(),
             connect_timeout: Duration::from_secs(30),
+            max_connecting: NonZeroU32::new(8),
+            max_connects_per_second: NonZeroU32::new(20),
             has_password,
             has_password_in_url: false,
             has_username: true,
@@ -219,107 +222,34 @@ impl<DB: Engine> ConnectOptions<DB> {
         self
     }
 
+    /// How many connects may be under way at once. Default: 8; `None` for any number.
+    ///
+    /// All pools over one [`Connector`](crate::Connector) share it.
+    #[must_use]
+    pub fn max_connecting(mut self, max: impl Into<Option<NonZeroU32>>) -> Self {
+        self.max_connecting = max.into();
+        self
+    }
+
+    /// How many connects may begin in a second, attempts that fail among them. Default: 20; `None`
+    /// for any number.
+    ///
+    /// A second's worth may come at once; those after it keep their distance, with jitter. It is
+    /// what one worker adds to the wave of logins after a failover: RDS serves about 200 IAM logins
+    /// a second to all clients together (Amazon RDS user guide, "IAM database authentication"),
+    /// Aurora DSQL 100. All pools over one [`Connector`](crate::Connector) share it.
+    #[must_use]
+    pub fn max_connects_per_second(mut self, max: impl Into<Option<NonZeroU32>>) -> Self {
+        self.max_connects_per_second = max.into();
+        self
+    }
+
     /// The clock that expiry and age are judged by, for tests.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
-
-    /// Checks everything that can be checked without connecting.
-    pub(crate) fn resolve(self) -> Result<Resolved<DB>, ConfigError> {
-        let Address { host, port, socket } = DB::address(&self.options);
-        let endpoint = Endpoint::new(if socket { "localhost" } else { host }, port)?;
-        let provider = self.provider(&endpoint)?;
-
-        let mut options = self.options.clone();
-        if provider.is_some() {
-            options = DB::send_in_clear(self.protect(options, &endpoint, socket)?);
-        }
-        if let Some(roots) = &self.roots {
-            let region = self.region.as_deref().or_else(|| endpoint.region());
-            options = DB::trust(options, roots.load(region)?);
-        }
-        let clock = self.clock;
-        let logins = provider.map(|provider| LoginCache::new(provider, clock.clone(), MARGIN));
-        Ok(Resolved {
-            options,
-            endpoint,
-            logins,
-            clock,
-            connect_timeout: self.connect_timeout,
-        })
-    }
-
-    /// The source of logins, or nothing where sqlx's own options hold all there is.
-    fn provider(&self, endpoint: &Endpoint) -> Result<Option<SharedLoginProvider>, ConfigError> {
-        if let Some(provider) = &self.provider {
-            if self.has_password_in_url {
-                return Err(ConfigError::Conflict(
-                    "a source of logins is given, and the URL has a password; leave one of them out",
-                ));
-            }
-            return Ok(Some(provider.clone()));
-        }
-        let signs = self.sign_host.is_some() || self.sign_port.is_some();
-        let iam = match self.auth {
-            Some(auth) => auth == Auth::Iam,
-            None => (endpoint.is_rds() || signs) && !self.password_is_given()?,
-        };
-        if iam && self.has_password_in_url {
-            return Err(ConfigError::Conflict(
-                "IAM is asked for and the URL has a password; leave one of them out",
-            ));
-        }
-        if !iam && signs && self.auth.is_none() {
-            return Err(ConfigError::Conflict(
-                "a host to sign tokens for is given, and a password to log in with; leave one of \
-                 them out",
-            ));
-        }
-        if iam {
-            self.iam_provider(endpoint).map(Some)
-        } else {
-            Ok(None)
-        }
-    }
-
-    fn password_is_given(&self) -> Result<bool, ConfigError> {
-        self.has_password
-            .or_else(|| has_password::<DB>(&self.options))
-            .ok_or(ConfigError::Conflict(
-                "it cannot be told whether these options hold a password; say which login is \
-                 meant, by `.iam()` or `.password()`",
-            ))
-    }
-
-    /// Sees to it that only the right server can ask for the login, unless nothing travels.
-    fn protect(
-        &self,
-        options: OptionsOf<DB>,
-        endpoint: &Endpoint,
-        socket: bool,
-    ) -> Result<OptionsOf<DB>, ConfigError> {
-        match DB::tls(&options) {
-            Tls::Verified => Ok(options),
-            _ if socket => Ok(options),
-            Tls::Default if !self.has_tls_mode => Ok(DB::verify_tls(options)),
-            _ if endpoint.is_loopback() => Ok(options),
-            _ => Err(ConfigError::UnverifiedTls {
-                mode: DB::tls_mode(&options),
-                instead: DB::VERIFIED_TLS,
-            }),
-        }
-    }
-}
-
-/// Options in which everything is decided.
-pub(crate) struct Resolved<DB: Engine> {
-    pub(crate) options: OptionsOf<DB>,
-    pub(crate) endpoint: Endpoint,
-    pub(crate) logins: Option<LoginCache>,
-    pub(crate) clock: Clock,
-    pub(crate) connect_timeout: Duration,
 }
 
 impl<DB: Engine> FromStr for ConnectOptions<DB> {

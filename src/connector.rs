@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sqlx::Connection;
@@ -11,16 +11,18 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::backoff::Backoff;
+use crate::breaker::{Admission, Breaker};
 use crate::clock::Clock;
 use crate::connect_options::{ConnectOptions, Resolved};
 use crate::endpoint::Endpoint;
 use crate::engine::{Engine, OptionsOf};
-use crate::error::{ConfigError, LoginError};
+use crate::error::{ConfigError, LoginError, LoginsSuspended};
 use crate::hooks::{Hook, PoolConnectionMetadata};
 use crate::kind::{ErrorKind, Recovery};
+use crate::limiter::ConnectLimiter;
 use crate::login::Login;
 use crate::login::cache::LoginCache;
-use crate::{retry, telemetry};
+use crate::{random, retry, telemetry};
 
 /// Between attempts to reach a server that is starting, recovering or full.
 const BACKOFF: Backoff = Backoff {
@@ -40,6 +42,8 @@ struct Shared<DB: Engine> {
     logins: Option<LoginCache>,
     clock: Clock,
     connect_timeout: Duration,
+    limiter: ConnectLimiter,
+    breaker: Mutex<Breaker>,
 }
 
 impl<DB: Engine> Connector<DB> {
@@ -56,6 +60,7 @@ impl<DB: Engine> Connector<DB> {
             logins,
             clock,
             connect_timeout,
+            limiter,
         } = given.clone().resolve()?;
         Ok(Self(Arc::new(Shared {
             given,
@@ -64,6 +69,8 @@ impl<DB: Engine> Connector<DB> {
             logins,
             clock,
             connect_timeout,
+            limiter,
+            breaker: Mutex::default(),
         })))
     }
 
@@ -104,6 +111,7 @@ impl<DB: Engine> Connector<DB> {
         let deadline = deadline.min(started + *connect_timeout);
         let span = telemetry::connect_span(DB::SYSTEM, endpoint.host(), endpoint.port());
 
+        let probe = Probe::begin(&self.0)?;
         let reminted = AtomicBool::new(false);
         let hung = || {
             let waited = started.elapsed();
@@ -120,14 +128,23 @@ impl<DB: Engine> Connector<DB> {
                 }
                 Ok((connection, login))
             },
-            |error| match ErrorKind::of(error) {
-                ErrorKind::Full => !make_do(),
-                kind => is_passing(kind),
+            |error| {
+                let kind = ErrorKind::of(error);
+                let passing = match kind {
+                    ErrorKind::Full => !make_do(),
+                    kind => is_passing(kind),
+                };
+                if passing {
+                    // The server has changed its mind, if not for the better.
+                    self.0.resume_logins();
+                }
+                passing
             },
             hung,
         )
         .instrument(span.clone())
         .await;
+        probe.end(result.as_ref().err());
         span.in_scope(|| match &result {
             Ok((_, login)) => {
                 telemetry::connected(self.generation_facts(login.as_deref()), started.elapsed());
@@ -152,6 +169,7 @@ impl<DB: Engine> Connector<DB> {
             ..
         } = &*self.0;
         let Some(logins) = logins else {
+            let _turn = self.0.limiter.turn().await;
             return Ok((DB::Connection::connect_with(options).await?, None));
         };
         let login = logins.login().await?;
@@ -173,6 +191,7 @@ impl<DB: Engine> Connector<DB> {
     }
 
     async fn open(&self, login: &Login) -> Result<DB::Connection, sqlx::Error> {
+        let _turn = self.0.limiter.turn().await;
         let options = DB::authorize(&self.0.options, login);
         DB::Connection::connect_with(&options).await
     }
@@ -214,6 +233,68 @@ impl<DB: Engine> Connector<DB> {
             |login| login.facts(now),
         )
     }
+}
+
+impl<DB: Engine> Shared<DB> {
+    /// Held for arithmetic only.
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn resume_logins(&self) {
+        if self.breaker().passed() {
+            telemetry::logins_resumed();
+        }
+    }
+}
+
+/// A connect that the breaker let begin, and hears the end of.
+struct Probe<'c, DB: Engine> {
+    shared: &'c Shared<DB>,
+    /// Taken at the end; what is left belongs to a connect that was dropped.
+    admission: Option<Admission>,
+}
+
+impl<'c, DB: Engine> Probe<'c, DB> {
+    fn begin(shared: &'c Shared<DB>) -> Result<Self, LoginsSuspended> {
+        let admission = shared.breaker().admit(shared.clock.now())?;
+        Ok(Self {
+            shared,
+            admission: Some(admission),
+        })
+    }
+
+    fn end(mut self, error: Option<&sqlx::Error>) {
+        let Some(admission) = self.admission.take() else {
+            return;
+        };
+        let refusal = error.filter(|error| refuses(ErrorKind::of(error)));
+        let Some(error) = refusal else {
+            return self.shared.resume_logins();
+        };
+        let (kind, reason) = (ErrorKind::of(error), error.to_string());
+        let now = self.shared.clock.now();
+        let mut breaker = self.shared.breaker();
+        if let Some(pause) = breaker.refused(admission, now, random::fraction(), kind, reason) {
+            telemetry::logins_suspended(pause);
+        }
+    }
+}
+
+impl<DB: Engine> Drop for Probe<'_, DB> {
+    fn drop(&mut self) {
+        if let Some(admission) = self.admission.take() {
+            self.shared.breaker().cancelled(admission);
+        }
+    }
+}
+
+/// Whether the server, or our trust in it, would have to change before a connect can succeed.
+fn refuses(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::Refused | ErrorKind::Rejected | ErrorKind::Tls
+    )
 }
 
 /// Whether waiting can help while there is no connection yet.

@@ -5,6 +5,8 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::kind::ErrorKind;
+
 /// A setting that cannot work, found before anything is connected.
 ///
 /// Each text says what to write instead.
@@ -183,6 +185,38 @@ impl LoginError {
 
 impl From<LoginError> for sqlx::Error {
     fn from(error: LoginError) -> Self {
+        sqlx::Error::Io(std::io::Error::other(error))
+    }
+}
+
+/// The server refused several logins in a row for good, and none is tried for a while: trying on would
+/// block this host in MySQL, and use up the logins that RDS serves in a second.
+///
+/// The pause begins below half a second, doubles with each refusal up to 30 s, and ends with the
+/// first login that is not refused; then one login is tried at a time. Inside an [`sqlx::Error`] it
+/// is the inner error of [`sqlx::Error::Io`]; [`ErrorKind::of`](crate::ErrorKind::of) tells the kind
+/// of the refusal.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(
+    "no login is tried for another {} ms, since the server refused the last: {reason}",
+    wait.as_millis()
+)]
+pub struct LoginsSuspended {
+    pub(crate) kind: ErrorKind,
+    pub(crate) reason: String,
+    pub(crate) wait: Duration,
+}
+
+impl LoginsSuspended {
+    /// How long until a login is tried again; zero while somebody is trying.
+    #[must_use]
+    pub fn wait(&self) -> Duration {
+        self.wait
+    }
+}
+
+impl From<LoginsSuspended> for sqlx::Error {
+    fn from(error: LoginsSuspended) -> Self {
         sqlx::Error::Io(std::io::Error::other(error))
     }
 }

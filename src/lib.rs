@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backoff;
+mod breaker;
 mod cap;
 mod ceiling;
 mod census;
@@ -19,6 +20,7 @@ mod executor;
 mod hooks;
 mod keeper;
 mod kind;
+mod limiter;
 mod login;
 mod managed;
 mod manager;
@@ -47,7 +49,7 @@ pub use self::connect_options::ConnectOptions;
 pub use self::connector::Connector;
 pub use self::endpoint::Endpoint;
 pub use self::engine::Engine;
-pub use self::error::{ConfigError, LoginError, Overloaded};
+pub use self::error::{ConfigError, LoginError, LoginsSuspended, Overloaded};
 pub use self::kind::{ErrorKind, Recovery};
 #[cfg(feature = "iam")]
 pub use self::login::environment::EnvironmentCredentialsProvider;

@@ -273,6 +273,16 @@ pub(crate) fn acquire_timed_out(waited: Duration, size: usize, idle: usize, wait
     );
 }
 
+/// The server refused a login for good: none is tried for a while.
+pub(crate) fn logins_suspended(pause: Duration) {
+    warn!(target: "sqlx_rds::login", pause_ms = millis(pause), "logins are refused: pausing");
+}
+
+/// Logins are tried freely again.
+pub(crate) fn logins_resumed() {
+    info!(target: "sqlx_rds::login", "logins are no longer refused");
+}
+
 /// A task was turned away because too many wait for a connection.
 pub(crate) fn overloaded(max_waiters: usize) {
     warn!(target: "sqlx_rds::pool", max_waiters, "too many tasks wait for a connection");

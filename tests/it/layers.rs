@@ -22,9 +22,9 @@ const LAYERS: &[&[&str]] = &[
         "telemetry",
     ],
     &[
-        "sign", "classify", "backoff", "cap", "epoch", "parked", "ceiling",
+        "sign", "classify", "backoff", "cap", "epoch", "parked", "ceiling", "breaker",
     ],
-    &["login", "retry", "tls", "census", "queue"],
+    &["login", "retry", "tls", "census", "queue", "limiter"],
     &["engine", "url", "connect_options", "hooks", "connector"],
     &["options", "shared", "managed", "manager"],
     &[

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
+use sqlx::Connection;
 use sqlx_rds::{ConnectOptions, Connector, ErrorKind, Login, PoolOptions};
 use sqlx_rds_sandbox::{LoginEvent, Verdict};
 use tokio::sync::Barrier;
@@ -14,6 +16,7 @@ on_both_engines! {
     an_expired_token_is_replaced,
     a_login_refused_once_is_made_again,
     a_login_refused_for_ever_ends_with_the_servers_own_error,
+    a_server_that_goes_on_refusing_is_not_hammered,
     credentials_that_die_before_the_token_are_replaced_in_time,
     dying_credentials_serve_while_their_provider_fails,
     sixty_four_refused_tasks_make_one_new_login,
@@ -84,6 +87,38 @@ async fn a_login_refused_for_ever_ends_with_the_servers_own_error<DB: TestEngine
     assert!(DB::is_refusal(&error), "{error:?}");
     assert_eq!(ErrorKind::of(&error), ErrorKind::Refused);
     assert_eq!(plane.refused(), 2, "one login and one more");
+}
+
+async fn a_server_that_goes_on_refusing_is_not_hammered<DB: TestEngine>() {
+    let plane = Plane::<DB>::shared().await;
+    plane.server().gateway().refuse_next(usize::MAX);
+    let connector = Connector::new(plane.options()).unwrap();
+    for _ in 0..3 {
+        let error = connector.connect().await.map(drop).unwrap_err();
+        assert!(DB::is_refusal(&error), "{error:?}");
+    }
+    let seen = plane.refused();
+    for _ in 0..100 {
+        let error = connector.connect().await.map(drop).unwrap_err();
+        assert!(!DB::is_refusal(&error), "{error:?}");
+        // What the server said is still told.
+        assert_eq!(ErrorKind::of(&error), ErrorKind::Refused);
+    }
+    assert_eq!(plane.refused(), seen, "nobody asked the server");
+
+    // After the pause one asks, and what it hears holds for all.
+    plane.advance(Duration::from_secs(1));
+    let error = connector.connect().await.map(drop).unwrap_err();
+    assert!(DB::is_refusal(&error), "{error:?}");
+    assert!(plane.refused() > seen);
+    plane.server().gateway().refuse_next(0);
+    connector.connect().await.map(drop).unwrap_err();
+    plane.advance(Duration::from_secs(30));
+    connector.connect().await.unwrap().close().await.unwrap();
+    let crowd = (0..4).map(|_| connector.connect());
+    for connection in try_join_all(crowd).await.unwrap() {
+        connection.close().await.unwrap();
+    }
 }
 
 async fn credentials_that_die_before_the_token_are_replaced_in_time<DB: TestEngine>() {

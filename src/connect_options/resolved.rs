@@ -1,0 +1,115 @@
+//! Settings become decisions: which login, which TLS, and whether it can work at all.
+
+use std::time::Duration;
+
+use super::ConnectOptions;
+use crate::clock::Clock;
+use crate::endpoint::Endpoint;
+use crate::engine::{Address, Engine, OptionsOf, Tls, has_password};
+use crate::error::ConfigError;
+use crate::limiter::ConnectLimiter;
+use crate::login::SharedLoginProvider;
+use crate::login::cache::LoginCache;
+use crate::url::Auth;
+
+/// How long before its expiry a login is replaced.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// Options in which everything is decided.
+pub(crate) struct Resolved<DB: Engine> {
+    pub(crate) options: OptionsOf<DB>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) logins: Option<LoginCache>,
+    pub(crate) clock: Clock,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) limiter: ConnectLimiter,
+}
+
+impl<DB: Engine> ConnectOptions<DB> {
+    /// Checks everything that can be checked without connecting.
+    pub(crate) fn resolve(self) -> Result<Resolved<DB>, ConfigError> {
+        let Address { host, port, socket } = DB::address(&self.options);
+        let endpoint = Endpoint::new(if socket { "localhost" } else { host }, port)?;
+        let provider = self.provider(&endpoint)?;
+
+        let mut options = self.options.clone();
+        if provider.is_some() {
+            options = DB::send_in_clear(self.protect(options, &endpoint, socket)?);
+        }
+        if let Some(roots) = &self.roots {
+            let region = self.region.as_deref().or_else(|| endpoint.region());
+            options = DB::trust(options, roots.load(region)?);
+        }
+        let clock = self.clock;
+        let logins = provider.map(|provider| LoginCache::new(provider, clock.clone(), MARGIN));
+        Ok(Resolved {
+            options,
+            endpoint,
+            logins,
+            clock,
+            connect_timeout: self.connect_timeout,
+            limiter: ConnectLimiter::new(self.max_connecting, self.max_connects_per_second),
+        })
+    }
+
+    /// The source of logins, or nothing where sqlx's own options hold all there is.
+    fn provider(&self, endpoint: &Endpoint) -> Result<Option<SharedLoginProvider>, ConfigError> {
+        if let Some(provider) = &self.provider {
+            if self.has_password_in_url {
+                return Err(ConfigError::Conflict(
+                    "a source of logins is given, and the URL has a password; leave one of them out",
+                ));
+            }
+            return Ok(Some(provider.clone()));
+        }
+        let signs = self.sign_host.is_some() || self.sign_port.is_some();
+        let iam = match self.auth {
+            Some(auth) => auth == Auth::Iam,
+            None => (endpoint.is_rds() || signs) && !self.password_is_given()?,
+        };
+        if iam && self.has_password_in_url {
+            return Err(ConfigError::Conflict(
+                "IAM is asked for and the URL has a password; leave one of them out",
+            ));
+        }
+        if !iam && signs && self.auth.is_none() {
+            return Err(ConfigError::Conflict(
+                "a host to sign tokens for is given, and a password to log in with; leave one of \
+                 them out",
+            ));
+        }
+        if iam {
+            self.iam_provider(endpoint).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    fn password_is_given(&self) -> Result<bool, ConfigError> {
+        self.has_password
+            .or_else(|| has_password::<DB>(&self.options))
+            .ok_or(ConfigError::Conflict(
+                "it cannot be told whether these options hold a password; say which login is \
+                 meant, by `.iam()` or `.password()`",
+            ))
+    }
+
+    /// Sees to it that only the right server can ask for the login, unless nothing travels.
+    fn protect(
+        &self,
+        options: OptionsOf<DB>,
+        endpoint: &Endpoint,
+        socket: bool,
+    ) -> Result<OptionsOf<DB>, ConfigError> {
+        match DB::tls(&options) {
+            Tls::Verified => Ok(options),
+            _ if socket => Ok(options),
+            Tls::Default if !self.has_tls_mode => Ok(DB::verify_tls(options)),
+            _ if endpoint.is_loopback() => Ok(options),
+            _ => Err(ConfigError::UnverifiedTls {
+                mode: DB::tls_mode(&options),
+                instead: DB::VERIFIED_TLS,
+            }),
+        }
+    }
+}
