@@ -6,7 +6,7 @@ use sqlx::error::DatabaseError;
 #[cfg(feature = "postgres")]
 use sqlx::postgres::PgSeverity;
 
-use crate::error::{ConfigError, LoginError, LoginsSuspended, Overloaded};
+use crate::error::{ConfigError, LoginError, LoginsSuspended, NotWriter, Overloaded};
 use crate::kind::ErrorKind;
 
 impl ErrorKind {
@@ -38,6 +38,9 @@ fn of_io(error: &io::Error) -> ErrorKind {
     }
     if let Some(suspended) = inner.and_then(|e| e.downcast_ref::<LoginsSuspended>()) {
         return suspended.kind;
+    }
+    if inner.is_some_and(|e| e.is::<NotWriter>()) {
+        return ErrorKind::ReadOnly;
     }
     if inner.is_some_and(|e| e.is::<Overloaded>()) {
         return ErrorKind::Overloaded;

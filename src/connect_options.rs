@@ -57,6 +57,7 @@ pub struct ConnectOptions<DB: Engine> {
     pub(crate) roots: Option<RootCertificates>,
     pub(crate) clock: Clock,
     pub(crate) connect_timeout: Duration,
+    pub(crate) verify_writer: bool,
     pub(crate) max_connecting: Option<NonZeroU32>,
     pub(crate) max_connects_per_second: Option<NonZeroU32>,
     /// Unknown for options that sqlx built.
@@ -121,6 +122,7 @@ impl<DB: Engine> ConnectOptions<DB> {
             roots: None,
             clock: Clock::system(),
             connect_timeout: Duration::from_secs(30),
+            verify_writer: false,
             max_connecting: NonZeroU32::new(8),
             max_connects_per_second: NonZeroU32::new(20),
             has_password,
@@ -222,6 +224,23 @@ impl<DB: Engine> ConnectOptions<DB> {
         self
     }
 
+    /// Whether to ask a server that it takes writes: when a connection is opened, and again once a
+    /// second where it is used on. Default: `false`. In a URL: `verify-writer=true`.
+    ///
+    /// After a failover a stale name can still lead to the former writer, and connections to it may
+    /// live on: pings pass and writes fail. With this, a connect that meets a reader waits, with
+    /// full jitter, until its deadline and then fails with [`NotWriter`](crate::NotWriter); a
+    /// connection whose server has become a reader is dropped, and all others with it. Without it,
+    /// a pool learns of a demotion by the first statement straight on it that fails.
+    ///
+    /// It costs a round trip each time. Leave it off for reader endpoints, and for sessions that
+    /// are read-only by their own settings (`default_transaction_read_only`).
+    #[must_use]
+    pub fn verify_writer(mut self, verify: bool) -> Self {
+        self.verify_writer = verify;
+        self
+    }
+
     /// How many connects may be under way at once. Default: 8; `None` for any number.
     ///
     /// All pools over one [`Connector`](crate::Connector) share it.
@@ -264,6 +283,7 @@ impl<DB: Engine> FromStr for ConnectOptions<DB> {
         this.region = url.region;
         this.sign_at(url.sign_host);
         this.roots = url.roots;
+        this.verify_writer = url.verify_writer;
         this.has_username = url.has_username || is_set(DB::USERNAME_VARIABLE);
         this.has_tls_mode = url.has_tls_mode;
         Ok(this)

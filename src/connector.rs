@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::connect_options::{ConnectOptions, Resolved};
 use crate::endpoint::Endpoint;
 use crate::engine::{Engine, OptionsOf};
-use crate::error::{ConfigError, LoginError, LoginsSuspended};
+use crate::error::{ConfigError, LoginError, LoginsSuspended, NotWriter};
 use crate::hooks::{Hook, PoolConnectionMetadata};
 use crate::kind::{ErrorKind, Recovery};
 use crate::limiter::ConnectLimiter;
@@ -42,6 +42,7 @@ struct Shared<DB: Engine> {
     logins: Option<LoginCache>,
     clock: Clock,
     connect_timeout: Duration,
+    verify_writer: bool,
     limiter: ConnectLimiter,
     breaker: Mutex<Breaker>,
 }
@@ -60,6 +61,7 @@ impl<DB: Engine> Connector<DB> {
             logins,
             clock,
             connect_timeout,
+            verify_writer,
             limiter,
         } = given.clone().resolve()?;
         Ok(Self(Arc::new(Shared {
@@ -69,6 +71,7 @@ impl<DB: Engine> Connector<DB> {
             logins,
             clock,
             connect_timeout,
+            verify_writer,
             limiter,
             breaker: Mutex::default(),
         })))
@@ -123,6 +126,10 @@ impl<DB: Engine> Connector<DB> {
             BACKOFF,
             || async {
                 let (mut connection, login) = self.attempt(&reminted).await?;
+                if self.0.verify_writer && !DB::is_writer(&mut connection).await? {
+                    let endpoint = endpoint.to_string();
+                    return Err(NotWriter { endpoint }.into());
+                }
                 if let Some(after_connect) = after_connect {
                     after_connect(&mut connection, PoolConnectionMetadata::new_one()).await?;
                 }
@@ -210,6 +217,10 @@ impl<DB: Engine> Connector<DB> {
             Some(logins) => logins.login().await.map(Some),
             None => Ok(None),
         }
+    }
+
+    pub(crate) fn verifies_writer(&self) -> bool {
+        self.0.verify_writer
     }
 
     /// The options as they were given.
@@ -302,6 +313,8 @@ fn is_passing(kind: ErrorKind) -> bool {
     match kind {
         ErrorKind::Throttled
         | ErrorKind::Unavailable
+        // A name that still leads to the former writer.
+        | ErrorKind::ReadOnly
         // A server that is being restarted, or a gateway before it, hangs up.
         | ErrorKind::Disconnected => true,
         _ => false,

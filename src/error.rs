@@ -221,6 +221,25 @@ impl From<LoginsSuspended> for sqlx::Error {
     }
 }
 
+/// The server takes no writes: a name that is stale after a failover, or a reader endpoint.
+///
+/// Only [`verify_writer`](crate::ConnectOptions::verify_writer) asks. Inside an [`sqlx::Error`] it is
+/// the inner error of [`sqlx::Error::Io`]; [`ErrorKind::of`](crate::ErrorKind::of) tells it as
+/// [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{endpoint} is not a writer; give the cluster's writer endpoint, or leave out `verify_writer`"
+)]
+pub struct NotWriter {
+    pub(crate) endpoint: String,
+}
+
+impl From<NotWriter> for sqlx::Error {
+    fn from(error: NotWriter) -> Self {
+        sqlx::Error::Io(std::io::Error::other(error))
+    }
+}
+
 /// As many tasks wait for a connection as
 /// [`max_waiters`](crate::PoolOptions::max_waiters) allows, and one more came.
 ///

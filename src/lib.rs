@@ -49,7 +49,7 @@ pub use self::connect_options::ConnectOptions;
 pub use self::connector::Connector;
 pub use self::endpoint::Endpoint;
 pub use self::engine::Engine;
-pub use self::error::{ConfigError, LoginError, LoginsSuspended, Overloaded};
+pub use self::error::{ConfigError, LoginError, LoginsSuspended, NotWriter, Overloaded};
 pub use self::kind::{ErrorKind, Recovery};
 #[cfg(feature = "iam")]
 pub use self::login::environment::EnvironmentCredentialsProvider;

@@ -42,9 +42,14 @@ pub(crate) struct Managed<DB: Engine> {
     pub(crate) idle_since: Moment,
     pub(crate) generation: u64,
     pub(crate) epoch: Epoch,
+    /// When its server last said that it takes writes; `None` where that is not asked.
+    writer_seen: Option<Moment>,
     pub(crate) state: State,
     pub(crate) shell: Option<Shell<DB>>,
 }
+
+/// How long a server's word that it takes writes holds.
+const WRITER_AFTER: Duration = Duration::from_secs(1);
 
 /// An open connection, counted.
 struct Line<DB: Engine> {
@@ -71,6 +76,7 @@ impl<DB: Engine> Managed<DB> {
         epoch: Epoch,
         generation: u64,
         lifetime: Option<Duration>,
+        verifies_writer: bool,
     ) -> Self {
         let now = shared.clock.now();
         shared.live.fetch_add(1, Ordering::Relaxed);
@@ -85,6 +91,7 @@ impl<DB: Engine> Managed<DB> {
             idle_since: now,
             generation,
             epoch,
+            writer_seen: verifies_writer.then_some(now),
             state: State::Clean,
             shell: None,
         }
@@ -135,6 +142,51 @@ impl<DB: Engine> Managed<DB> {
     pub(crate) fn proven(&mut self) {
         self.state = State::Clean;
         self.epoch = self.shared.epochs.renew(self.epoch);
+    }
+
+    /// Whether it is time to ask the server again whether it takes writes.
+    pub(crate) fn verifies_writer(&self, now: Moment) -> bool {
+        self.writer_seen
+            .is_some_and(|seen| now.since(seen) >= WRITER_AFTER)
+    }
+
+    /// Has the server answer, and where it is time also whether it takes writes; clears what is
+    /// left on the connection before.
+    pub(crate) async fn prove(
+        &mut self,
+        now: Moment,
+        within: Duration,
+    ) -> Result<(), DiscardReason> {
+        let verifies_writer = self.verifies_writer(now);
+        let clean = self.state == State::Clean;
+        let answered = async {
+            if !clean {
+                DB::cleanse(self.raw()).await?;
+            }
+            if verifies_writer {
+                DB::is_writer(self.raw()).await
+            } else if clean {
+                self.raw().ping().await.map(|()| true)
+            } else {
+                Ok(true)
+            }
+        };
+        let doubt = match timeout(within, answered).await {
+            Ok(Ok(true)) => {
+                if verifies_writer {
+                    self.writer_seen = Some(now);
+                }
+                self.proven();
+                return Ok(());
+            }
+            Ok(Ok(false)) => Doubt::Writer,
+            _ => Doubt::Life,
+        };
+        self.doubt(doubt);
+        Err(match doubt {
+            Doubt::Life => DiscardReason::Lost,
+            Doubt::Writer => DiscardReason::Reader,
+        })
     }
 
     /// The connection has failed in a way that throws doubt on others.

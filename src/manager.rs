@@ -10,13 +10,11 @@ use std::time::Duration;
 use deadpool::managed::{self, Metrics, Object, RecycleError, RecycleResult, Timeouts};
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
-use sqlx::Connection;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::connect_options::ConnectOptions;
 use crate::connector::Connector;
 use crate::engine::{Engine, OptionsOf};
-use crate::epoch::Doubt;
 use crate::error::ConfigError;
 use crate::hooks::{Hook, PoolConnectionMetadata};
 use crate::managed::{Managed, ManagedConnection, State};
@@ -247,6 +245,7 @@ impl<DB: Engine> Manager<DB> {
             epoch,
             generation,
             options.max_lifetime.map(shortened),
+            connector.verifies_writer(),
         ))
     }
 }
@@ -295,7 +294,8 @@ impl<DB: Engine> Manager<DB> {
     /// Whether an idle connection may be handed out.
     async fn vet(&self, connection: &mut Managed<DB>) -> Result<(), DiscardReason> {
         let options = &self.shared.options;
-        let metadata = connection.metadata(self.shared.clock.now());
+        let now = self.shared.clock.now();
+        let metadata = connection.metadata(now);
         if let Some(flaw) = connection.flaw(&metadata) {
             return Err(flaw);
         }
@@ -303,7 +303,8 @@ impl<DB: Engine> Manager<DB> {
         let clean = connection.state == State::Clean;
         let pings = options.test_before_acquire && idle_for >= options.ping_after;
         let hook = options.hooks.before_acquire.as_ref();
-        if clean && !pings && hook.is_none() {
+        let asks = pings || !clean || connection.verifies_writer(now);
+        if !asks && hook.is_none() {
             return Ok(());
         }
         if GET.try_with(|get| matches!(get, Get::Idle)) == Ok(true) {
@@ -316,8 +317,9 @@ impl<DB: Engine> Manager<DB> {
         // Boxed for the same reason as a connect.
         Box::pin(async {
             let _served = self.shared.queue.serve();
-            if pings || !clean {
-                prove(connection, options.ping_timeout, idle_for).await?;
+            if asks {
+                connection.prove(now, options.ping_timeout).await?;
+                telemetry::recycled(idle_for);
             }
             match hook {
                 Some(before_acquire) => show(connection, before_acquire, metadata).await,
@@ -326,28 +328,6 @@ impl<DB: Engine> Manager<DB> {
         })
         .await
     }
-}
-
-/// Has the server answer, after clearing what is left on the connection.
-async fn prove<DB: Engine>(
-    connection: &mut Managed<DB>,
-    within: Duration,
-    idle_for: Duration,
-) -> Result<(), DiscardReason> {
-    let answered = async {
-        if connection.state == State::Clean {
-            connection.raw().ping().await
-        } else {
-            DB::cleanse(connection.raw()).await
-        }
-    };
-    if !matches!(timeout(within, answered).await, Ok(Ok(()))) {
-        connection.doubt(Doubt::Life);
-        return Err(DiscardReason::Lost);
-    }
-    telemetry::recycled(idle_for);
-    connection.proven();
-    Ok(())
 }
 
 /// Asks the app whether it wants to work with the connection.

@@ -15,6 +15,7 @@ pub(crate) struct DatabaseUrl<DB: Engine> {
     pub(crate) auth: Option<Auth>,
     pub(crate) region: Option<String>,
     pub(crate) sign_host: Option<(String, Option<u16>)>,
+    pub(crate) verify_writer: bool,
     pub(crate) roots: Option<RootCertificates>,
     pub(crate) has_password: bool,
     pub(crate) has_username: bool,
@@ -50,8 +51,8 @@ pub(crate) fn parse<DB: Engine>(text: &str) -> Result<DatabaseUrl<DB>, ConfigErr
     for (key, value) in url.query_pairs() {
         let pair = (key.into_owned(), value.into_owned());
         match pair.0.as_str() {
-            "auth" | "region" | "sign-host" | "sslrootcert" | "ssl-root-cert" | "ssl-ca"
-            | "sslca" => ours.push(pair),
+            "auth" | "region" | "sign-host" | "verify-writer" | "sslrootcert" | "ssl-root-cert"
+            | "ssl-ca" | "sslca" => ours.push(pair),
             key if is_known::<DB>(key) => theirs.push(pair),
             key if key.starts_with("X-Amz-") || key == "DBUser" => {
                 return Err(unusable(
@@ -85,6 +86,7 @@ pub(crate) fn parse<DB: Engine>(text: &str) -> Result<DatabaseUrl<DB>, ConfigErr
         auth: None,
         region: None,
         sign_host: None,
+        verify_writer: false,
         roots: None,
         has_password,
         has_username,
@@ -94,6 +96,7 @@ pub(crate) fn parse<DB: Engine>(text: &str) -> Result<DatabaseUrl<DB>, ConfigErr
         match key.as_str() {
             "auth" => parsed.auth = Some(parse_auth(value)?),
             "region" => parsed.region = Some(value),
+            "verify-writer" => parsed.verify_writer = parse_verify_writer(value)?,
             "sign-host" => parsed.sign_host = Some(parse_sign_host(&value)?),
             _ => parsed.roots = Some(RootCertificates::Path(PathBuf::from(value))),
         }
@@ -122,6 +125,18 @@ fn is_known<DB: Engine>(key: &str) -> bool {
                 .strip_suffix('[')
                 .is_some_and(|_| key.starts_with(known))
     })
+}
+
+fn parse_verify_writer(value: String) -> Result<bool, ConfigError> {
+    match value.as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(ConfigError::Parameter {
+            key: "verify-writer",
+            value,
+            instead: "`verify-writer=true` or `verify-writer=false`",
+        }),
+    }
 }
 
 pub(crate) fn parse_auth(value: String) -> Result<Auth, ConfigError> {
@@ -206,6 +221,10 @@ mod tests {
             (
                 "postgres://app@h/db?auth=magic",
                 "`auth=iam` or `auth=password`",
+            ),
+            (
+                "postgres://app@h/db?verify-writer=1",
+                "`verify-writer=true`",
             ),
             (
                 "postgres://app@h/db?sign-host=h:many",

@@ -182,6 +182,33 @@ impl Server {
         }
     }
 
+    /// Makes the real server a reader, as the former writer is after a failover: open connections
+    /// live on, pings pass, and writes fail with `25006` or `1290`. Other sandboxes that share the
+    /// server are hit as well.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sql`].
+    pub async fn demote(&self) -> Result<(), Error> {
+        self.set_read_only(true).await
+    }
+
+    /// Makes the real server a writer again after a [`demote`](Self::demote).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sql`].
+    pub async fn promote(&self) -> Result<(), Error> {
+        self.set_read_only(false).await
+    }
+
+    async fn set_read_only(&self, read_only: bool) -> Result<(), Error> {
+        match &self.backend {
+            Backend::Postgres(server) => server.set_read_only(read_only).await,
+            Backend::MariaDb(server) => server.set_read_only(read_only).await,
+        }
+    }
+
     /// Stops the real server and starts it again, as a reboot of an RDS instance does.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ pub(crate) struct Resolved<DB: Engine> {
     pub(crate) logins: Option<LoginCache>,
     pub(crate) clock: Clock,
     pub(crate) connect_timeout: Duration,
+    pub(crate) verify_writer: bool,
     pub(crate) limiter: ConnectLimiter,
 }
 
@@ -48,6 +49,7 @@ impl<DB: Engine> ConnectOptions<DB> {
             logins,
             clock,
             connect_timeout: self.connect_timeout,
+            verify_writer: self.verify_writer,
             limiter: ConnectLimiter::new(self.max_connecting, self.max_connects_per_second),
         })
     }

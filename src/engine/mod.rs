@@ -86,6 +86,15 @@ pub(crate) mod sealed {
         /// Adds a login to options that have none.
         fn authorize(options: &OptionsOf<Self>, login: &Login) -> OptionsOf<Self>;
 
+        /// Whether the server takes writes, by asking it.
+        ///
+        /// # Cancel safety
+        ///
+        /// Not cancel safe, as any statement.
+        fn is_writer(
+            connection: &mut Self::Connection,
+        ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
+
         /// Reads what is unread, sends what is unsent, and ends a transaction that is open, in one
         /// round trip. An error means that the connection cannot be proven clean.
         ///

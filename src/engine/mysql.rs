@@ -2,7 +2,7 @@
 
 use futures_util::TryStreamExt;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlSslMode};
-use sqlx::{ConnectOptions, Executor, MySql};
+use sqlx::{ConnectOptions, Executor, MySql, Row, raw_sql};
 use url::Url;
 
 use crate::classify;
@@ -85,6 +85,14 @@ impl sealed::Engine for MySql {
             .clone()
             .username(login.username())
             .password(login.password().expose())
+    }
+
+    async fn is_writer(connection: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
+        // A number, or in newer MariaDB a word. Aurora's readers have the second set.
+        let asked = "SELECT @@global.read_only IN ('0', 'OFF') \
+                     AND @@global.innodb_read_only IN ('0', 'OFF')";
+        let row = connection.fetch_one(raw_sql(asked)).await?;
+        Ok(row.try_get::<i64, _>(0)? == 1)
     }
 
     async fn cleanse(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {

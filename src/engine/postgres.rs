@@ -1,7 +1,7 @@
 //! PostgreSQL in sqlx's terms.
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSeverity, PgSslMode};
-use sqlx::{ConnectOptions, Executor, Postgres};
+use sqlx::{ConnectOptions, Executor, Postgres, Row, raw_sql};
 use url::Url;
 
 use crate::classify;
@@ -91,6 +91,12 @@ impl sealed::Engine for Postgres {
             .clone()
             .username(login.username())
             .password(login.password().expose())
+    }
+
+    async fn is_writer(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        let asked = "SELECT NOT pg_is_in_recovery() \
+                     AND current_setting('transaction_read_only') = 'off'";
+        connection.fetch_one(raw_sql(asked)).await?.try_get(0)
     }
 
     async fn cleanse(connection: &mut PgConnection) -> Result<(), sqlx::Error> {

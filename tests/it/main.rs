@@ -9,6 +9,7 @@
 mod beside_sqlx;
 mod cancel;
 mod environment;
+mod failover;
 mod heal;
 mod layers;
 mod load;

@@ -205,6 +205,22 @@ impl MariaDb {
         Ok(())
     }
 
+    /// Makes the server refuse writes with `1290`, or take them again, for sessions that are open
+    /// as well.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sql`].
+    pub async fn set_read_only(&self, read_only: bool) -> Result<(), Error> {
+        let mut connection = self.daemon.admin.connect().await?;
+        let set = format!("SET GLOBAL read_only = {}", u8::from(read_only));
+        sqlx::raw_sql(AssertSqlSafe(set))
+            .execute(&mut connection)
+            .await?;
+        connection.close().await?;
+        Ok(())
+    }
+
     /// How to connect as the administrator, past every gateway.
     pub fn admin_options(&self) -> MySqlConnectOptions {
         self.daemon.admin.clone()

@@ -186,6 +186,36 @@ impl Postgres {
         Ok(())
     }
 
+    /// Makes the server refuse writes with `25006`, or take them again, for sessions that are open
+    /// as well.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sql`].
+    pub async fn set_read_only(&self, read_only: bool) -> Result<(), Error> {
+        let mut connection = self.daemon.admin.connect().await?;
+        let wanted = if read_only { "on" } else { "off" };
+        let alter = format!("ALTER SYSTEM SET default_transaction_read_only = {wanted}");
+        let writable = "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE";
+        for sql in [writable, &alter, "SELECT pg_reload_conf()"] {
+            sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+                .execute(&mut connection)
+                .await?;
+        }
+        connection.close().await?;
+        // The server reloads in its own time.
+        loop {
+            let mut connection = self.daemon.admin.connect().await?;
+            let is: String = sqlx::query_scalar("SHOW default_transaction_read_only")
+                .fetch_one(&mut connection)
+                .await?;
+            connection.close().await?;
+            if is == wanted {
+                return Ok(());
+            }
+        }
+    }
+
     /// How to connect as the superuser, past every gateway.
     pub fn admin_options(&self) -> PgConnectOptions {
         self.daemon.admin.clone()
