@@ -146,6 +146,7 @@ const KEPT: usize = 65_536;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::LoginFault;
 
     fn event(username: &str, verdict: Verdict) -> LoginEvent {
         LoginEvent {
@@ -175,9 +176,15 @@ mod tests {
         let twin = log.clone();
         let (seen, ()) = tokio::join!(later, async {
             twin.record(event("other", Verdict::Forwarded));
-            twin.record(event("late", Verdict::Refused(Refusal::Ordered)));
+            twin.record(event(
+                "late",
+                Verdict::Refused(Refusal::Ordered(LoginFault::RefuseToken)),
+            ));
         });
-        assert_eq!(seen.verdict, Verdict::Refused(Refusal::Ordered));
+        assert_eq!(
+            seen.verdict,
+            Verdict::Refused(Refusal::Ordered(LoginFault::RefuseToken))
+        );
         assert_eq!(log.len(), 3);
         assert_eq!(log.count(|event| event.verdict == Verdict::Accepted), 1);
     }

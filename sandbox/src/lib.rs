@@ -12,7 +12,7 @@
 //! | databases to log in to with tokens | [`Sandbox::builder`] |
 //! | to know what a login ran into | [`Server::gateway`], [`Gateway::events`] |
 //! | expired tokens | [`Sandbox::clock`] |
-//! | faults | [`Gateway::refuse_next`], [`Gateway::kill_connections`], [`Server::restart`] |
+//! | faults | [`Gateway::play_next`], [`Gateway::silence_connections`], [`Gateway::kill_connections`], [`Server::demote`], [`Server::restart`] |
 //! | servers without a gateway, or set up differently | [`backend`] |
 //! | the same on the command line | `rds-sandbox --help` |
 //!
@@ -25,6 +25,7 @@ mod clock;
 mod endpoint;
 mod error;
 mod event;
+mod fault;
 mod gateway;
 mod refusal;
 mod sandbox;
@@ -38,6 +39,7 @@ pub use clock::Clock;
 pub use endpoint::Endpoint;
 pub use error::Error;
 pub use event::{Engine, EventLog, LoginEvent, Verdict};
+pub use fault::LoginFault;
 pub use gateway::{Gateway, GatewaySetup, LOOPBACK, Upstream};
 pub use refusal::Refusal;
 pub use sandbox::{Sandbox, SandboxBuilder};

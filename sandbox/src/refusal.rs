@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use crate::fault::LoginFault;
+
 /// Why an IAM login was refused.
 ///
 /// `Display` tells the true reason; it never contains the signature or the session token.
@@ -73,7 +75,7 @@ pub enum Refusal {
         /// Time it was made for.
         lifetime: Duration,
     },
-    /// The token was good, but a test ordered this login to be refused.
-    #[error("refused by order")]
-    Ordered,
+    /// The token was good, but a fault was ordered for this login.
+    #[error("by order, {0}")]
+    Ordered(LoginFault),
 }

@@ -290,3 +290,21 @@ fn public_futures_document_their_cancel_safety() {
         futures.silent
     );
 }
+
+#[test]
+fn the_page_on_reliability_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/reliability.md")).unwrap();
+    let named = page.split('`').filter_map(|word| word.split_once("::"));
+    let mut seen = 0;
+    for (module, test) in named {
+        let file = root.join("tests/it").join(module).with_extension("rs");
+        let code = fs::read_to_string(&file).unwrap();
+        assert!(
+            code.contains(&format!("async fn {test}<")),
+            "{module}::{test}"
+        );
+        seen += 1;
+    }
+    assert!(seen > 20);
+}

@@ -10,6 +10,7 @@ mod beside_sqlx;
 mod cancel;
 mod environment;
 mod failover;
+mod faults;
 mod heal;
 mod layers;
 mod load;

@@ -13,6 +13,7 @@ impl Connections {
     /// Enters a new connection, which leaves the register when dropped.
     pub(super) fn register(&self) -> Connection {
         let (cut, cut_signal) = oneshot::channel();
+        let (silence, silence_signal) = watch::channel(false);
         let mut entries = self.register.lock();
         let id = entries.next_id;
         entries.next_id += 1;
@@ -22,6 +23,7 @@ impl Connections {
                 id,
                 Entry {
                     _cut: cut,
+                    silence,
                     logged_in: false,
                 },
             );
@@ -31,6 +33,7 @@ impl Connections {
             id,
             register: Arc::clone(&self.register),
             cut: Some(cut_signal),
+            silence: silence_signal,
         }
     }
 
@@ -42,6 +45,15 @@ impl Connections {
         let mut logged_in = self.register.logged_in.subscribe();
         // Cannot fail: the register holds the sending half.
         let _ = logged_in.wait_for(|now| *now == clients).await;
+    }
+
+    /// Silences all connections and returns how many there were.
+    pub(super) fn silence(&self) -> usize {
+        let entries = self.register.lock();
+        for entry in entries.open.values() {
+            entry.silence.send_replace(true);
+        }
+        entries.open.len()
     }
 
     /// Cuts all connections and returns how many there were.
@@ -65,12 +77,18 @@ pub(super) struct Connection {
     id: u64,
     register: Arc<Register>,
     cut: Option<oneshot::Receiver<()>>,
+    silence: watch::Receiver<bool>,
 }
 
 impl Connection {
     /// Resolves, always with an error, when the connection is to be cut. Taken once.
     pub(super) fn cut(&mut self) -> oneshot::Receiver<()> {
         self.cut.take().unwrap_or_else(|| oneshot::channel().1)
+    }
+
+    /// Turns to `true` when nothing is to come through any more.
+    pub(super) fn silence(&self) -> watch::Receiver<bool> {
+        self.silence.clone()
     }
 
     /// Counts the client as logged in. Call it before the client can know that it is.
@@ -129,6 +147,7 @@ struct Entries {
 struct Entry {
     /// Cuts the connection by being dropped.
     _cut: oneshot::Sender<()>,
+    silence: watch::Sender<bool>,
     logged_in: bool,
 }
 

@@ -1,12 +1,12 @@
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::net::UnixStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::event::{Engine, EventLog};
+use crate::fault::LoginFault;
 use crate::refusal::Refusal;
 use crate::token;
 
@@ -21,8 +21,8 @@ pub(super) struct Gate {
     tls: TlsAcceptor,
     events: EventLog,
     connections: Connections,
-    /// Good logins still to be refused by order. Guards nothing but itself, so relaxed will do.
-    refusals_ordered: AtomicUsize,
+    /// The fault that the next logins meet, and how many of them.
+    ordered: Mutex<Option<(LoginFault, usize)>>,
 }
 
 impl Gate {
@@ -37,7 +37,7 @@ impl Gate {
             tls: tls.into(),
             events: EventLog::default(),
             connections: Connections::default(),
-            refusals_ordered: AtomicUsize::new(0),
+            ordered: Mutex::default(),
         }
     }
 
@@ -61,8 +61,15 @@ impl Gate {
         &self.connections
     }
 
-    pub(super) fn refuse_next(&self, logins: usize) {
-        self.refusals_ordered.store(logins, Ordering::Relaxed);
+    pub(super) fn play_next(&self, logins: usize, fault: LoginFault) {
+        *self.ordered.lock().unwrap_or_else(PoisonError::into_inner) = Some((fault, logins));
+    }
+
+    fn next_fault(&self) -> Option<LoginFault> {
+        let mut ordered = self.ordered.lock().unwrap_or_else(PoisonError::into_inner);
+        let (fault, left) = ordered.as_mut()?;
+        *left = left.checked_sub(1)?;
+        Some(fault.clone())
     }
 
     pub(super) async fn is_iam_user(&self, username: &str) -> io::Result<bool> {
@@ -75,13 +82,9 @@ impl Gate {
             keys, sign_host, ..
         } = &self.setup;
         let age = token::verify(token, keys, sign_host, self.port, username, self.now())?;
-        let one_less = |ordered: usize| ordered.checked_sub(1);
-        match self
-            .refusals_ordered
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less)
-        {
-            Ok(_) => Err(Refusal::Ordered),
-            Err(_) => Ok(age),
+        match self.next_fault() {
+            Some(fault) => Err(Refusal::Ordered(fault)),
+            None => Ok(age),
         }
     }
 

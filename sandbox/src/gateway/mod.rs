@@ -34,6 +34,7 @@ use tokio::time::timeout;
 use crate::aws::AwsKeys;
 use crate::clock::Clock;
 use crate::event::{Engine, EventLog};
+use crate::fault::LoginFault;
 
 use self::client::ClientStream;
 use self::connections::Connection;
@@ -117,7 +118,22 @@ impl Gateway {
     ///
     /// Replaces an earlier order that is not used up; 0 cancels it.
     pub fn refuse_next(&self, logins: usize) {
-        self.gate.refuse_next(logins);
+        self.play_next(logins, LoginFault::RefuseToken);
+    }
+
+    /// Plays a fault in the next `logins` of IAM users whose token is good; `usize::MAX` is for
+    /// ever.
+    ///
+    /// Replaces an earlier order that is not used up; 0 cancels it.
+    pub fn play_next(&self, logins: usize, fault: LoginFault) {
+        self.gate.play_next(logins, fault);
+    }
+
+    /// Lets every session that is open now fall silent: its sockets stay open, and nothing comes
+    /// through any more, as when a firewall has forgotten them. New connections are not affected.
+    /// Returns how many sessions there were.
+    pub fn silence_connections(&self) -> usize {
+        self.gate.connections().silence()
     }
 
     /// Cuts every client connection at once, also those still logging in; returns how many.
@@ -195,7 +211,7 @@ async fn converse(
         }
     };
     match timeout(LOGIN_TIMEOUT, login).await?? {
-        Some(session) => tunnel::splice(session).await,
+        Some(session) => tunnel::splice(session, connection.silence()).await,
         None => Ok(()),
     }
 }

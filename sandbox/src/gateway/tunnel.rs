@@ -2,6 +2,7 @@ use std::io;
 
 use tokio::io::{AsyncWriteExt, copy, split};
 use tokio::net::UnixStream;
+use tokio::sync::watch;
 
 use super::client::ClientStream;
 
@@ -15,7 +16,9 @@ pub(super) struct Session {
 ///
 /// Neither protocol knows a half-closed session: a real server that is left hangs up, and a
 /// client that hears the server leave is not waited for.
-pub(super) async fn splice(session: Session) -> io::Result<()> {
+///
+/// When `silence` falls, nothing is read any more, and nothing is closed.
+pub(super) async fn splice(session: Session, mut silence: watch::Receiver<bool>) -> io::Result<()> {
     let Session {
         mut client,
         mut server,
@@ -23,7 +26,9 @@ pub(super) async fn splice(session: Session) -> io::Result<()> {
     client.relax();
     let (mut from_client, mut to_client) = split(client);
     let (mut from_server, mut to_server) = server.split();
+    let silenced = async { silence.wait_for(|silent| *silent).await.is_ok() };
     tokio::select! {
+        true = silenced => std::future::pending().await,
         copied = copy(&mut from_client, &mut to_server) => copied.map(drop),
         copied = copy(&mut from_server, &mut to_client) => {
             copied?;

@@ -17,6 +17,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 
 use crate::event::Verdict;
+use crate::fault::LoginFault;
 use crate::refusal::Refusal;
 
 use super::attempt::Attempt;
@@ -134,11 +135,22 @@ async fn authenticate(
         return Ok(Err(Packet::outdated_client(next(sequence))));
     };
     let password = password.strip_suffix(b"\0").unwrap_or(&password);
-    let denied = || Packet::access_denied(next(sequence), username, host, !password.is_empty());
-    Ok(attempt
-        .judge(password)
-        .map(|()| sequence)
-        .map_err(|_| denied()))
+    let refusal = match attempt.judge(password) {
+        Ok(()) => return Ok(Ok(sequence)),
+        Err(refusal) => refusal,
+    };
+    let sequence = next(sequence);
+    Ok(Err(match refusal {
+        Refusal::Ordered(LoginFault::Error { code, message }) => {
+            let number = code.parse().map_err(|_| invalid("not an error number"))?;
+            Packet::error(sequence, number, "HY000", &message)
+        }
+        Refusal::Ordered(LoginFault::Hang) => std::future::pending().await,
+        Refusal::Ordered(LoginFault::Close) => {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        _ => Packet::access_denied(sequence, username, host, !password.is_empty()),
+    }))
 }
 
 /// Logs in for a client whose token was good; returns the server's OK or error.

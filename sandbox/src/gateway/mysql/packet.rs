@@ -64,7 +64,7 @@ impl Packet {
         Self::error(sequence, 1251, "08004", message)
     }
 
-    fn error(sequence: u8, number: u16, state: &str, message: &str) -> Self {
+    pub(super) fn error(sequence: u8, number: u16, state: &str, message: &str) -> Self {
         let [low, high] = number.to_le_bytes();
         let payload = [
             &[ERROR, low, high, b'#'],

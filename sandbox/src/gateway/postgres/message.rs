@@ -85,6 +85,18 @@ impl Fatal {
         })
     }
 
+    /// One that a test ordered. Where in the server's source it came from is not said, as RDS Proxy
+    /// does not say it.
+    pub(super) fn ordered(code: String, message: String) -> Self {
+        Self {
+            code: code.into(),
+            message,
+            file: "".into(),
+            line: "".into(),
+            routine: "".into(),
+        }
+    }
+
     pub(super) fn empty_password() -> Self {
         Self {
             code: "28P01".into(),
@@ -117,7 +129,7 @@ impl Fatal {
             (b'L', &self.line),
             (b'R', &self.routine),
         ];
-        for (kind, value) in fields {
+        for (kind, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
             body.push(kind);
             body.extend(value.as_bytes());
             body.push(0);

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use crate::event::Verdict;
+use crate::fault::LoginFault;
 use crate::refusal::Refusal;
 
 use super::attempt::Attempt;
@@ -130,8 +131,17 @@ async fn authenticate(
         ));
         return Ok(Err(Fatal::password_packet()));
     };
-    Ok(attempt.judge(password).map_err(|refusal| match refusal {
+    let refusal = match attempt.judge(password) {
+        Ok(()) => return Ok(Ok(())),
+        Err(refusal) => refusal,
+    };
+    Ok(Err(match refusal {
         Refusal::EmptyPassword => Fatal::empty_password(),
+        Refusal::Ordered(LoginFault::Error { code, message }) => Fatal::ordered(code, message),
+        Refusal::Ordered(LoginFault::Hang) => std::future::pending().await,
+        Refusal::Ordered(LoginFault::Close) => {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         _ => Fatal::pam(&username),
     }))
 }

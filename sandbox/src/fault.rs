@@ -1,0 +1,39 @@
+//! What a gateway can be told to do wrong.
+
+/// What becomes of an IAM user's login whose token is good.
+///
+/// Ordered with [`Gateway::play_next`](crate::Gateway::play_next).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoginFault {
+    /// The token is refused, in the words of RDS: `28000` or `1045`. RDS says the same to a token
+    /// that is too old, to one that may not connect, and when it is too busy to check.
+    #[error("the token is refused")]
+    RefuseToken,
+    /// The login ends with this error.
+    #[error("the login ends with {code}: {message}")]
+    Error {
+        /// An SQLSTATE on PostgreSQL, an error number on MySQL.
+        code: String,
+        /// What the client is told.
+        message: String,
+    },
+    /// No answer ever comes, until the gateway ends the login after 10 s.
+    #[error("the login is not answered")]
+    Hang,
+    /// The connection is closed without a word.
+    #[error("the connection is closed")]
+    Close,
+}
+
+impl LoginFault {
+    /// A login that ends with an error of the server.
+    ///
+    /// `code` is an SQLSTATE on PostgreSQL, as `53300`, and an error number on MySQL, as `1226`.
+    pub fn error(code: impl ToString, message: impl Into<String>) -> Self {
+        Self::Error {
+            code: code.to_string(),
+            message: message.into(),
+        }
+    }
+}
