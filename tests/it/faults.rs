@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use sqlx_rds::{Connector, ErrorKind, PoolOptions};
 use sqlx_rds_sandbox::{Engine, LoginFault};
 
@@ -213,8 +214,9 @@ async fn a_login_that_hangs_ends_at_the_deadline<DB: TestEngine>() {
 async fn sockets_that_fell_silent_cost_one_ping_timeout<DB: TestEngine>() {
     let plane = Plane::<DB>::shared().await;
     let ping_timeout = Duration::from_secs(1);
-    let settings = PoolOptions::new().max_connections(5).min_connections(5);
+    let settings = PoolOptions::new().max_connections(5);
     let pool = plane.pool(settings.ping_timeout(ping_timeout)).await;
+    drop(try_join_all((0..5).map(|_| pool.acquire())).await.unwrap());
     assert_eq!(plane.server().gateway().silence_connections(), 5);
     plane.clock.freeze(Duration::from_secs(60));
     let started = std::time::Instant::now();
