@@ -4,6 +4,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 use std::{env, io};
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
@@ -206,7 +207,8 @@ impl MariaDb {
     }
 
     /// Makes the server refuse writes with `1290`, or take them again, for sessions that are open
-    /// as well.
+    /// as well. Sessions of `app` whose statements hold that up are killed: one that waits for a row
+    /// would, until `innodb_lock_wait_timeout`.
     ///
     /// # Errors
     ///
@@ -214,9 +216,26 @@ impl MariaDb {
     pub async fn set_read_only(&self, read_only: bool) -> Result<(), Error> {
         let mut connection = self.daemon.admin.connect().await?;
         let set = format!("SET GLOBAL read_only = {}", u8::from(read_only));
-        sqlx::raw_sql(AssertSqlSafe(set))
-            .execute(&mut connection)
-            .await?;
+        let mut other = self.daemon.admin.connect().await?;
+        {
+            let set = sqlx::raw_sql(AssertSqlSafe(set)).execute(&mut connection);
+            tokio::pin!(set);
+            loop {
+                tokio::select! {
+                    done = &mut set => break done.map(drop)?,
+                    () = tokio::time::sleep(HELD_UP) => {}
+                }
+                let busy = "SELECT CAST(id AS SIGNED) FROM information_schema.processlist \
+                            WHERE user = 'app' AND command = 'Query'";
+                let busy: Vec<i64> = sqlx::query_scalar(busy).fetch_all(&mut other).await?;
+                for session in busy {
+                    let kill = sqlx::raw_sql(AssertSqlSafe(format!("KILL {session}")));
+                    // It may have gone by itself.
+                    let _ = kill.execute(&mut other).await;
+                }
+            }
+        }
+        other.close().await?;
         connection.close().await?;
         Ok(())
     }
@@ -337,6 +356,9 @@ fn server_command(
     };
     command.args(&options.arguments)
 }
+
+/// How long a change of the whole server may wait for statements that run.
+const HELD_UP: Duration = Duration::from_millis(100);
 
 /// MariaDB grants a new role to its creator as well, who must remain an ordinary user. Names are
 /// cut where a login cuts them, at 128 characters here and at 32 in MySQL.
