@@ -80,8 +80,9 @@ pub(crate) fn sweep<DB: Engine>(pool: &managed::Pool<Manager<DB>>) {
     }
 }
 
-/// Lets go of idle connections after the server was full, so that others get a share of it.
-pub(crate) fn make_room<DB: Engine>(pool: &managed::Pool<Manager<DB>>) {
+/// Lets go of idle connections after the server was full, so that others get a share of it. Returns
+/// how many are left.
+pub(crate) fn make_room<DB: Engine>(pool: &managed::Pool<Manager<DB>>) -> usize {
     let shared = &pool.manager().shared;
     let mut idle = 0;
     pool.retain(|_, _| {
@@ -100,7 +101,7 @@ pub(crate) fn make_room<DB: Engine>(pool: &managed::Pool<Manager<DB>>) {
         keep
     });
     telemetry::full(open, limit);
-    drop(removed.removed);
+    open - removed.removed.len()
 }
 
 /// A deadpool manager whose connections log in with the current login.

@@ -159,6 +159,9 @@ impl<DB: Engine> Pool<DB> {
         loop {
             let look = deadline.min(Instant::now() + RECLAIM_INTERVAL);
             let _ = timeout_at(look, queue.until_one_came_back()).await;
+            if Instant::now() >= deadline {
+                return Err(PoolError::Backend(full));
+            }
             match self.wait_once(pin!(self.0.pool.get()), deadline).await {
                 Err(PoolError::Backend(error)) if self.must_share(&error) => {
                     if !matches!(error, sqlx::Error::PoolTimedOut) {
@@ -169,19 +172,13 @@ impl<DB: Engine> Pool<DB> {
                 Err(PoolError::Timeout(_)) => return Err(PoolError::Backend(full)),
                 got => return got,
             }
-            if Instant::now() >= deadline {
-                return Err(PoolError::Backend(full));
-            }
         }
     }
 
     /// Whether the pool has to do with the connections it has, by the error of a connect.
     fn must_share(&self, error: &sqlx::Error) -> bool {
         match ErrorKind::of(error) {
-            ErrorKind::Full => {
-                manager::make_room(&self.0.pool);
-                true
-            }
+            ErrorKind::Full => manager::make_room(&self.0.pool) > 0,
             // The ceiling's.
             ErrorKind::PoolTimedOut => true,
             _ => false,

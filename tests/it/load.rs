@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use sqlx_rds::{ErrorKind, PoolOptions};
+use sqlx_rds_sandbox::{Engine, LoginFault};
 
 use crate::plane::{Plane, TestEngine, on_both_engines};
 
 on_both_engines! {
     what_is_open_serves_all_while_the_server_is_full,
     a_full_server_that_nobody_leaves_is_told_by_its_own_error,
+    a_full_server_that_gives_none_is_told_in_time,
     one_waiter_too_many_is_turned_away,
     nobody_waits_where_nobody_may,
 }
@@ -63,6 +65,27 @@ async fn a_full_server_that_nobody_leaves_is_told_by_its_own_error<DB: TestEngin
     drop(waiting.await.unwrap());
     drop(held);
     pool.close().await;
+}
+
+async fn a_full_server_that_gives_none_is_told_in_time<DB: TestEngine>() {
+    let plane = Plane::<DB>::shared().await;
+    let (code, text) = match plane.server().engine() {
+        Engine::Postgres => ("53300", "sorry, too many clients already"),
+        _ => ("1040", "Too many connections"),
+    };
+    let gateway = plane.server().gateway();
+    gateway.play_next(usize::MAX, LoginFault::error(code, text));
+    for (connect_timeout, acquire_timeout) in [(1, 60), (60, 1)] {
+        let options = plane.options();
+        let pool = PoolOptions::new()
+            .acquire_timeout(Duration::from_secs(acquire_timeout))
+            .connect_lazy_with(options.connect_timeout(Duration::from_secs(connect_timeout)));
+        let acquired = tokio::time::timeout(Duration::from_secs(20), pool.acquire());
+        let error = acquired.await.unwrap().map(drop).unwrap_err();
+        assert_eq!(ErrorKind::of(&error), ErrorKind::Full, "{error:?}");
+        assert!(error.to_string().contains(text), "{error}");
+        pool.close().await;
+    }
 }
 
 async fn one_waiter_too_many_is_turned_away<DB: TestEngine>() {
