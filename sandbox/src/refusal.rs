@@ -75,6 +75,9 @@ pub enum Refusal {
         /// Time it was made for.
         lifetime: Duration,
     },
+    /// The proxy turns the client away, in these words.
+    #[error("{0}")]
+    ByProxy(String),
     /// The token was good, but a fault was ordered for this login.
     #[error("by order, {0}")]
     Ordered(LoginFault),

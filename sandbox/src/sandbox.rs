@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::backend::{Account, Guard, MariaDb, Postgres};
-use crate::gateway::{GatewaySetup, LOOPBACK, Upstream};
+use crate::gateway::{GatewaySetup, LOOPBACK, ProxyOptions, Upstream};
 use crate::server::Backend;
 use crate::{AwsKeys, Certificates, Clock, Endpoint, Engine, Error, Gateway, Server};
 
@@ -35,6 +35,8 @@ use crate::{AwsKeys, Certificates, Clock, Endpoint, Engine, Error, Gateway, Serv
 pub struct Sandbox {
     postgres: Option<Server>,
     mysql: Option<Server>,
+    postgres_proxy: Option<Server>,
+    mysql_proxy: Option<Server>,
     aws: AwsKeys,
     clock: Clock,
     ca_pem: String,
@@ -105,10 +107,19 @@ impl Sandbox {
         }
     }
 
+    /// The RDS Proxy before the database of this engine, if the sandbox was built with it.
+    pub fn proxy(&self, engine: Engine) -> Option<&Server> {
+        match engine {
+            Engine::Postgres => self.postgres_proxy.as_ref(),
+            Engine::MySql => self.mysql_proxy.as_ref(),
+        }
+    }
+
     /// Ends everything and waits until no process and no file is left. Servers that are shared
     /// with others go on.
     pub async fn end(self) {
-        for server in self.postgres.into_iter().chain(self.mysql) {
+        let proxies = self.postgres_proxy.into_iter().chain(self.mysql_proxy);
+        for server in proxies.chain(self.postgres).chain(self.mysql) {
             server.end().await;
         }
         self.directory.end().await;
@@ -123,6 +134,7 @@ pub struct SandboxBuilder {
     aws: Option<AwsKeys>,
     postgres: Choice<Postgres>,
     mysql: Choice<MariaDb>,
+    proxy: Option<ProxyOptions>,
 }
 
 /// Which server to put behind a gateway.
@@ -188,6 +200,12 @@ impl SandboxBuilder {
         self
     }
 
+    /// With an RDS Proxy before each database, beside the instance: see [`Sandbox::proxy`].
+    pub fn proxies(mut self, options: ProxyOptions) -> Self {
+        self.proxy = Some(options);
+        self
+    }
+
     /// Starts everything.
     ///
     /// # Errors
@@ -210,14 +228,12 @@ impl SandboxBuilder {
         let mut aws = self.aws.unwrap_or_else(|| AwsKeys::generate("us-east-1"));
         aws.region = self.region.unwrap_or(aws.region);
         let plane = Plane::new(aws)?;
-        let postgres = match postgres {
-            Some((server, shared)) => Some(plane.serve(Backend::Postgres(server), shared).await?),
-            None => None,
-        };
-        let mysql = match mysql {
-            Some((server, shared)) => Some(plane.serve(Backend::MariaDb(server), shared).await?),
-            None => None,
-        };
+        let postgres = postgres.map(|(server, shared)| (Backend::Postgres(server), shared));
+        let mysql = mysql.map(|(server, shared)| (Backend::MariaDb(server), shared));
+        let postgres_proxy = plane.serve_proxy(&postgres, &self.proxy).await?;
+        let mysql_proxy = plane.serve_proxy(&mysql, &self.proxy).await?;
+        let postgres = plane.serve_instance(postgres).await?;
+        let mysql = plane.serve_instance(mysql).await?;
         let Plane {
             aws,
             clock,
@@ -230,6 +246,8 @@ impl SandboxBuilder {
         Ok(Sandbox {
             postgres,
             mysql,
+            postgres_proxy,
+            mysql_proxy,
             aws,
             clock,
             ca_pem,
@@ -239,23 +257,37 @@ impl SandboxBuilder {
     }
 }
 
+/// A name shaped like those of RDS.
+fn sign_host(region: &str, engine: Engine, proxy: bool) -> String {
+    let name = match engine {
+        Engine::Postgres => "sandbox-postgres",
+        Engine::MySql => "sandbox-mysql",
+    };
+    let account = if proxy {
+        "proxy-c9akciq32rgx"
+    } else {
+        "c9akciq32rgx"
+    };
+    format!("{name}.{account}.{region}.rds.amazonaws.com")
+}
+
 /// What the gateways of one sandbox have in common.
 struct Plane {
     aws: AwsKeys,
     clock: Clock,
     certificates: Certificates,
-    postgres_host: String,
-    mysql_host: String,
     ca_path: PathBuf,
     directory: Guard,
 }
 
 impl Plane {
     fn new(aws: AwsKeys) -> Result<Self, Error> {
-        let region = &aws.region;
-        let postgres_host = format!("sandbox-postgres.c9akciq32rgx.{region}.rds.amazonaws.com");
-        let mysql_host = format!("sandbox-mysql.c9akciq32rgx.{region}.rds.amazonaws.com");
-        let certificates = Certificates::generate(&[&postgres_host, &mysql_host])?;
+        let hosts: Vec<String> = [Engine::Postgres, Engine::MySql]
+            .into_iter()
+            .flat_map(|engine| [false, true].map(|proxy| sign_host(&aws.region, engine, proxy)))
+            .collect();
+        let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+        let certificates = Certificates::generate(&hosts)?;
         // No server runs in this directory; the guard is for removing it in the end.
         let directory = Guard::new(Account::Ourselves, 0o755, "KILL")
             .map_err(Error::io("make a temporary directory"))?;
@@ -266,19 +298,46 @@ impl Plane {
             aws,
             clock: Clock::new(),
             certificates,
-            postgres_host,
-            mysql_host,
             ca_path,
             directory,
         })
     }
 
-    /// Puts a gateway before a server.
-    async fn serve(&self, backend: Backend, shared: bool) -> Result<Server, Error> {
-        let (engine, upstream, sign_host): (_, Arc<dyn Upstream>, _) = match &backend {
-            Backend::Postgres(server) => (Engine::Postgres, server.clone(), &self.postgres_host),
-            Backend::MariaDb(server) => (Engine::MySql, server.clone(), &self.mysql_host),
+    async fn serve_instance(
+        &self,
+        backend: Option<(Backend, bool)>,
+    ) -> Result<Option<Server>, Error> {
+        match backend {
+            Some((backend, shared)) => self.serve(backend, shared, None).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn serve_proxy(
+        &self,
+        backend: &Option<(Backend, bool)>,
+        options: &Option<ProxyOptions>,
+    ) -> Result<Option<Server>, Error> {
+        let (Some((backend, _)), Some(options)) = (backend, options) else {
+            return Ok(None);
         };
+        // The instance ends the server, so to the proxy it is somebody else's.
+        let server = self.serve(backend.clone(), true, Some(options.clone()));
+        server.await.map(Some)
+    }
+
+    /// Puts a gateway before a server.
+    async fn serve(
+        &self,
+        backend: Backend,
+        shared: bool,
+        proxy: Option<ProxyOptions>,
+    ) -> Result<Server, Error> {
+        let (engine, upstream): (_, Arc<dyn Upstream>) = match &backend {
+            Backend::Postgres(server) => (Engine::Postgres, server.clone()),
+            Backend::MariaDb(server) => (Engine::MySql, server.clone()),
+        };
+        let sign_host = sign_host(&self.aws.region, engine, proxy.is_some());
         let setup = GatewaySetup {
             engine,
             sign_host: sign_host.clone(),
@@ -287,6 +346,7 @@ impl Plane {
             tls: self.certificates.server_config(),
             upstream,
             listen: LOOPBACK,
+            proxy,
         };
         let gateway = Gateway::start(setup)
             .await
@@ -297,7 +357,7 @@ impl Plane {
             port: address.port(),
             user: "app".into(),
             database: "orders".into(),
-            sign_host: sign_host.clone(),
+            sign_host,
             sign_port: address.port(),
         };
         Ok(Server {

@@ -23,6 +23,7 @@ pub struct Server {
 }
 
 /// The real server, which other sandboxes may share.
+#[derive(Clone)]
 pub(crate) enum Backend {
     Postgres(Arc<Postgres>),
     MariaDb(Arc<MariaDb>),

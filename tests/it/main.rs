@@ -20,6 +20,7 @@ mod options;
 mod parity;
 mod plane;
 mod pool;
+mod proxies;
 mod settings;
 mod sqlx_pool;
 mod transaction;

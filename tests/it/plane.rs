@@ -14,7 +14,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use sqlx::{Connection, Executor, MySql, Postgres, Row};
 use sqlx_rds::{Clock, ConnectOptions, Connector, Engine, Pool, PoolOptions};
-use sqlx_rds_sandbox::{AwsKeys, Sandbox, SandboxBuilder, Server, Verdict, backend};
+use sqlx_rds_sandbox::{AwsKeys, ProxyOptions, Sandbox, SandboxBuilder, Server, Verdict, backend};
 
 /// What the tests ask of an engine beyond the crate's own trait.
 pub(crate) trait TestEngine: Engine {
@@ -97,6 +97,18 @@ impl<DB: TestEngine> Plane<DB> {
         Self::on(DB::on_own(Sandbox::builder()).start().await.unwrap()).await
     }
 
+    /// Through an RDS Proxy before the server that all tests share.
+    pub(crate) async fn behind_proxy(options: ProxyOptions) -> Self {
+        let builder = DB::on_shared(Sandbox::builder()).await;
+        Self::on(builder.proxies(options).start().await.unwrap()).await
+    }
+
+    /// Through an RDS Proxy before a server of its own.
+    pub(crate) async fn own_behind_proxy(options: ProxyOptions) -> Self {
+        let builder = DB::on_own(Sandbox::builder());
+        Self::on(builder.proxies(options).start().await.unwrap()).await
+    }
+
     async fn on(sandbox: Sandbox) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let database = format!("test_{}", NUMBER.fetch_add(1, Ordering::SeqCst));
@@ -115,8 +127,10 @@ impl<DB: TestEngine> Plane<DB> {
         }
     }
 
+    /// The proxy, if there is one, else the instance.
     pub(crate) fn server(&self) -> &Server {
-        DB::server(&self.sandbox)
+        let instance = DB::server(&self.sandbox);
+        self.sandbox.proxy(instance.engine()).unwrap_or(instance)
     }
 
     pub(crate) fn url(&self) -> String {

@@ -93,12 +93,26 @@ pub(crate) fn environment(sandbox: &Sandbox, state: &Path, login: Login) -> Vec<
         }
         variables.extend(parts("PostgreSQL", "POSTGRES", endpoint));
     }
+    if let Some(proxy) = sandbox.proxy(Engine::Postgres) {
+        variables.push(url(proxy, "POSTGRES_PROXY_URL", login));
+        let endpoint = proxy.endpoint();
+        variables.extend(parts(
+            "RDS Proxy for PostgreSQL",
+            "POSTGRES_PROXY",
+            endpoint,
+        ));
+    }
     if let Some(mysql) = sandbox.engine(Engine::MySql) {
         if sandbox.engine(Engine::Postgres).is_none() {
             variables.push(url(mysql, "DATABASE_URL", login));
         }
         variables.push(url(mysql, "MYSQL_URL", login));
         variables.extend(parts("MySQL", "MYSQL", mysql.endpoint()));
+    }
+    if let Some(proxy) = sandbox.proxy(Engine::MySql) {
+        variables.push(url(proxy, "MYSQL_PROXY_URL", login));
+        let endpoint = proxy.endpoint();
+        variables.extend(parts("RDS Proxy for MySQL", "MYSQL_PROXY", endpoint));
     }
     let comment = "for `rds-sandbox token`";
     variables.push(Variable::new(comment, "RDS_SANDBOX_STATE", state.display()));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use sqlx_rds_sandbox::backend::{MariaDb, Postgres};
-use sqlx_rds_sandbox::{Error, Sandbox};
+use sqlx_rds_sandbox::{Error, ProxyOptions, Sandbox};
 
 use super::stop::{Cause, Stop};
 use super::{EngineName, Failure};
@@ -33,7 +33,8 @@ impl Wanted {
             servers = self.servers() => servers?,
             cause = stop.wait() => return Ok(Err(cause)),
         };
-        let mut builder = Sandbox::builder().region(&self.region);
+        let builder = Sandbox::builder().region(&self.region);
+        let mut builder = builder.proxies(ProxyOptions::default());
         if let Some(server) = &servers.postgres {
             builder = builder.postgres_on(Arc::clone(server));
         }

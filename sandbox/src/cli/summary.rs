@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use sqlx_rds_sandbox::{AwsKeys, Endpoint, Engine, Sandbox};
+use sqlx_rds_sandbox::{AwsKeys, Endpoint, Engine, Sandbox, Server};
 
 /// What `up --json` prints and what the state file holds. Other tools rely on its shape.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +14,10 @@ pub(crate) struct Summary {
     pub(crate) postgres: Option<Endpoint>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mysql: Option<Endpoint>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) postgres_proxy: Option<Endpoint>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mysql_proxy: Option<Endpoint>,
 }
 
 /// [`AwsKeys`], which the library keeps from being written anywhere by accident.
@@ -27,11 +31,7 @@ pub(crate) struct Keys {
 
 impl Summary {
     pub(crate) fn of(sandbox: &Sandbox) -> Self {
-        let endpoint = |engine| {
-            sandbox
-                .engine(engine)
-                .map(|server| server.endpoint().clone())
-        };
+        let endpoint = |server: Option<&Server>| server.map(|server| server.endpoint().clone());
         let AwsKeys {
             region,
             access_key_id,
@@ -46,8 +46,10 @@ impl Summary {
                 secret_access_key,
                 session_token,
             },
-            postgres: endpoint(Engine::Postgres),
-            mysql: endpoint(Engine::MySql),
+            postgres: endpoint(sandbox.engine(Engine::Postgres)),
+            mysql: endpoint(sandbox.engine(Engine::MySql)),
+            postgres_proxy: endpoint(sandbox.proxy(Engine::Postgres)),
+            mysql_proxy: endpoint(sandbox.proxy(Engine::MySql)),
         }
     }
 }

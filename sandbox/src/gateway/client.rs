@@ -2,9 +2,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use rustls::ProtocolVersion;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -68,6 +69,21 @@ impl ClientStream {
         Ok((length == 1).then_some(first[0]))
     }
 
+    /// Waits until the client hangs up, or breaks off.
+    ///
+    /// For times when it has nothing to say: whatever it says all the same is left unread.
+    pub(super) async fn left(&self) -> io::Result<()> {
+        let socket = match &self.transport {
+            Transport::Clear(clear) => &clear.socket,
+            Transport::Tls(tls) => &tls.get_ref().0.socket,
+        };
+        while !socket.ready(Interest::READABLE).await?.is_read_closed() {
+            // Readable means until it is read: a client over TLS announces its leave in words.
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
+    }
+
     /// Does the server's side of the TLS handshake.
     ///
     /// Whatever the client sent in clear after asking for TLS becomes part of the handshake and
@@ -96,6 +112,8 @@ impl ClientStream {
         }
     }
 }
+
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 impl AsyncRead for ClientStream {
     fn poll_read(

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use tokio::net::UnixStream;
 use tokio_rustls::TlsAcceptor;
 
+use crate::clock::Clock;
 use crate::event::{Engine, EventLog};
 use crate::fault::LoginFault;
 use crate::refusal::Refusal;
@@ -13,6 +14,7 @@ use crate::token;
 use super::GatewaySetup;
 use super::connections::Connections;
 use super::postgres;
+use super::proxy::Proxy;
 
 /// What all connections of one gateway share.
 pub(super) struct Gate {
@@ -21,6 +23,7 @@ pub(super) struct Gate {
     tls: TlsAcceptor,
     events: EventLog,
     connections: Connections,
+    proxy: Option<Proxy>,
     /// The fault that the next logins meet, and how many of them.
     ordered: Mutex<Option<(LoginFault, usize)>>,
 }
@@ -32,6 +35,7 @@ impl Gate {
             Arc::make_mut(&mut tls).alpn_protocols = vec![postgres::ALPN.to_vec()];
         }
         Self {
+            proxy: setup.proxy.clone().map(Proxy::new),
             setup,
             port,
             tls: tls.into(),
@@ -43,6 +47,15 @@ impl Gate {
 
     pub(super) fn engine(&self) -> Engine {
         self.setup.engine
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.setup.clock
+    }
+
+    /// What makes this gateway a proxy, if it is one.
+    pub(super) fn proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_ref()
     }
 
     pub(super) fn now(&self) -> SystemTime {

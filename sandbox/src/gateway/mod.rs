@@ -16,6 +16,7 @@ mod connections;
 mod gate;
 mod mysql;
 mod postgres;
+mod proxy;
 mod tunnel;
 
 use std::future::Future;
@@ -39,6 +40,8 @@ use crate::fault::LoginFault;
 use self::client::ClientStream;
 use self::connections::Connection;
 use self::gate::Gate;
+
+pub use self::proxy::{ProxyMetrics, ProxyOptions};
 
 /// Where a gateway sends what it lets through.
 pub trait Upstream: Send + Sync + 'static {
@@ -74,6 +77,8 @@ pub struct GatewaySetup {
     pub upstream: Arc<dyn Upstream>,
     /// Where to listen; [`LOOPBACK`] takes any free port.
     pub listen: SocketAddr,
+    /// Makes it an RDS Proxy rather than an instance: clients share connections to the server.
+    pub proxy: Option<ProxyOptions>,
 }
 
 /// Any free port of the loopback interface.
@@ -144,6 +149,12 @@ impl Gateway {
         self.gate.connections().kill()
     }
 
+    /// What the proxy is doing; `None` if this is no proxy.
+    pub fn proxy_metrics(&self) -> Option<ProxyMetrics> {
+        let proxy = self.gate.proxy()?;
+        Some(proxy.metrics(self.connections()))
+    }
+
     /// How many clients are logged in now.
     pub fn connections(&self) -> usize {
         self.gate.connections().logged_in()
@@ -204,6 +215,15 @@ async fn converse(
     connection: &mut Connection,
 ) -> io::Result<()> {
     let client = ClientStream::new(socket, peer)?;
+    if let Some(proxy) = gate.proxy() {
+        let serve = async {
+            match gate.engine() {
+                Engine::Postgres => postgres::serve_by_proxy(gate, proxy, client, connection).await,
+                Engine::MySql => mysql::serve_by_proxy(gate, proxy, client, connection).await,
+            }
+        };
+        return tunnel::unless_silenced(connection.silence(), serve).await;
+    }
     let login = async {
         match gate.engine() {
             Engine::Postgres => postgres::login(gate, client, connection).await,

@@ -18,7 +18,7 @@ pub(super) struct Session {
 /// client that hears the server leave is not waited for.
 ///
 /// When `silence` falls, nothing is read any more, and nothing is closed.
-pub(super) async fn splice(session: Session, mut silence: watch::Receiver<bool>) -> io::Result<()> {
+pub(super) async fn splice(session: Session, silence: watch::Receiver<bool>) -> io::Result<()> {
     let Session {
         mut client,
         mut server,
@@ -26,13 +26,28 @@ pub(super) async fn splice(session: Session, mut silence: watch::Receiver<bool>)
     client.relax();
     let (mut from_client, mut to_client) = split(client);
     let (mut from_server, mut to_server) = server.split();
+    unless_silenced(silence, async {
+        tokio::select! {
+            copied = copy(&mut from_client, &mut to_server) => copied.map(drop),
+            copied = copy(&mut from_server, &mut to_client) => {
+                copied?;
+                to_client.shutdown().await
+            }
+        }
+    })
+    .await
+}
+
+/// Stops work where it stands, without ending it, when `silence` falls.
+pub(super) async fn unless_silenced(
+    mut silence: watch::Receiver<bool>,
+    work: impl Future<Output = io::Result<()>>,
+) -> io::Result<()> {
     let silenced = async { silence.wait_for(|silent| *silent).await.is_ok() };
+    // Pinned here, so that it is not dropped, and nothing closed, once silence has fallen.
+    let mut work = std::pin::pin!(work);
     tokio::select! {
         true = silenced => std::future::pending().await,
-        copied = copy(&mut from_client, &mut to_server) => copied.map(drop),
-        copied = copy(&mut from_server, &mut to_client) => {
-            copied?;
-            to_client.shutdown().await
-        }
+        result = &mut work => result,
     }
 }

@@ -76,7 +76,17 @@ fn the_mysql_client_logs_in_with_what_up_and_token_print() {
 fn json_has_exactly_the_promised_shape() {
     let sandbox = Running::start(&["--json", "--region", "eu-central-1"]);
     let summary = sandbox.summary();
-    assert_eq!(keys(&summary), ["aws", "ca_pem", "mysql", "postgres"]);
+    assert_eq!(
+        keys(&summary),
+        [
+            "aws",
+            "ca_pem",
+            "mysql",
+            "mysql_proxy",
+            "postgres",
+            "postgres_proxy"
+        ]
+    );
     assert_eq!(
         keys(&summary["aws"]),
         [
@@ -149,7 +159,10 @@ fn an_engine_asked_for_by_name_must_be_there() {
 #[test]
 fn an_engine_not_asked_for_by_name_may_be_missing() {
     let sandbox = Running::start_with(&["--json"], &[("SANDBOX_MYSQL_BIN", "/nowhere")]);
-    assert_eq!(keys(&sandbox.summary()), ["aws", "ca_pem", "postgres"]);
+    assert_eq!(
+        keys(&sandbox.summary()),
+        ["aws", "ca_pem", "postgres", "postgres_proxy"]
+    );
     sandbox.close();
 }
 

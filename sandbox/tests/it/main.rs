@@ -11,6 +11,7 @@ mod leftovers;
 mod mysql_logins;
 mod postgres_logins;
 mod program;
+mod proxies;
 mod run;
 mod tokens;
 mod wait;

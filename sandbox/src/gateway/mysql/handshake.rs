@@ -32,6 +32,23 @@ pub(super) fn offer_tls(greeting: &mut [u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes the greeting of one connection that of another, and a MariaDB's that of a MySQL, which
+/// leaves out what is MariaDB's own. The caller has had [`offer_tls`] read it.
+pub(super) fn disguise(greeting: &mut [u8]) -> io::Result<()> {
+    let version_end = greeting.iter().position(|byte| *byte == 0);
+    let id = version_end.ok_or_else(|| invalid("a greeting without a version"))? + 1;
+    let low = id + 4 + 8 + 1;
+    // Flags, character set, status, flags, length of the scramble, filler, MariaDB's own flags.
+    let own = low + 2 + 1 + 2 + 2 + 1 + 6;
+    if greeting.len() < own + 4 {
+        return Err(invalid("a greeting cut short"));
+    }
+    greeting[id..id + 4].copy_from_slice(&rand::random::<[u8; 4]>());
+    greeting[low] |= LONG_PASSWORD;
+    greeting[own..own + 4].fill(0);
+    Ok(())
+}
+
 /// Whether this is an `SSLRequest`: the fixed head of a handshake response and nothing more.
 pub(super) fn is_tls_request(payload: &[u8]) -> bool {
     payload.len() == HEAD && flags(payload) & TLS != 0
@@ -46,6 +63,8 @@ pub(super) struct HandshakeResponse {
     username: String,
     database: Option<String>,
     plugin: Option<String>,
+    /// Where all but the connection attributes ends.
+    end: usize,
 }
 
 impl HandshakeResponse {
@@ -83,7 +102,9 @@ impl HandshakeResponse {
             None
         };
         let database = database.filter(|name| !name.is_empty());
+        let end = fields.at;
         Ok(Self {
+            end,
             payload,
             authentication,
             password,
@@ -110,6 +131,19 @@ impl HandshakeResponse {
     /// The authentication data: a hash, or a password in clear, as the plugin has it.
     pub(super) fn password(&self) -> &[u8] {
         &self.payload[self.password.clone()]
+    }
+
+    /// The same without what tells one client from another, so that they can share a connection.
+    pub(super) fn for_proxy(mut self) -> Self {
+        let flags = flags(&self.payload) & !CONNECT_ATTRIBUTES;
+        self.payload[..4].copy_from_slice(&flags.to_le_bytes());
+        self.payload.truncate(self.end);
+        self
+    }
+
+    /// Whether results end with an OK in place of an EOF.
+    pub(super) fn deprecates_eof(&self) -> bool {
+        flags(&self.payload) & DEPRECATE_EOF != 0
     }
 
     /// The response for a server that is reached without TLS.
@@ -191,13 +225,16 @@ const PROTOCOL_10: u8 = 10;
 const HEAD: usize = 32;
 
 // Capability flags.
+const LONG_PASSWORD: u8 = 1;
 const CONNECT_WITH_DB: u32 = 1 << 3;
 const COMPRESSION: u32 = 1 << 5 | 1 << 26;
 const PROTOCOL_41: u32 = 1 << 9;
 const TLS: u32 = 1 << 11;
 const SECURE_CONNECTION: u32 = 1 << 15;
 const PLUGIN_AUTH: u32 = 1 << 19;
+const CONNECT_ATTRIBUTES: u32 = 1 << 20;
 const PLUGIN_AUTH_LENENC: u32 = 1 << 21;
+const DEPRECATE_EOF: u32 = 1 << 24;
 
 #[cfg(test)]
 mod tests {

@@ -10,24 +10,45 @@
 
 mod handshake;
 mod packet;
+mod proxy;
+mod response;
+mod server;
 
 use std::io;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 use crate::event::Verdict;
 use crate::fault::LoginFault;
 use crate::refusal::Refusal;
 
+use super::LOGIN_TIMEOUT;
 use super::attempt::Attempt;
 use super::client::ClientStream;
 use super::connections::Connection;
 use super::gate::Gate;
+use super::proxy::Proxy;
 use super::tunnel::Session;
 
 use self::handshake::{CLEAR_PASSWORD, HandshakeResponse};
 use self::packet::{Packet, next};
+
+pub(super) use self::server::MySqlServer;
+
+/// Takes a client of a proxy from its first byte to its last.
+pub(super) async fn serve_by_proxy(
+    gate: &Gate,
+    proxy: &Proxy,
+    client: ClientStream,
+    connection: &Connection,
+) -> io::Result<()> {
+    match timeout(LOGIN_TIMEOUT, proxy::admit(gate, proxy, client)).await?? {
+        Some(admitted) => proxy::serve(gate, proxy, admitted, connection).await,
+        None => Ok(()),
+    }
+}
 
 /// Takes a client up to the point where it may send its first command; `None` if it will not.
 pub(super) async fn login(
@@ -53,7 +74,7 @@ pub(super) async fn login(
         match authenticate(&mut client, &mut attempt, &response, sequence).await? {
             Ok(sequence) => {
                 attempt.pass(Verdict::Accepted);
-                log_in_without_password(&mut server, &response)
+                log_in_without_password(&mut server, response.with_empty_password())
                     .await?
                     .numbered(next(sequence))
             }
@@ -154,13 +175,10 @@ async fn authenticate(
 }
 
 /// Logs in for a client whose token was good; returns the server's OK or error.
-async fn log_in_without_password(
-    server: &mut UnixStream,
-    response: &HandshakeResponse,
-) -> io::Result<Packet> {
+async fn log_in_without_password(server: &mut UnixStream, payload: Vec<u8>) -> io::Result<Packet> {
     Packet {
         sequence: 1,
-        payload: response.with_empty_password(),
+        payload,
     }
     .write(server)
     .await?;

@@ -64,6 +64,12 @@ impl Packet {
         Self::error(sequence, 1251, "08004", message)
     }
 
+    /// Nothing affected, no ID, autocommit, no warnings.
+    pub(super) fn ok(sequence: u8) -> Self {
+        let payload = vec![OK, 0, 0, 2, 0, 0, 0];
+        Self { sequence, payload }
+    }
+
     pub(super) fn error(sequence: u8, number: u16, state: &str, message: &str) -> Self {
         let [low, high] = number.to_le_bytes();
         let payload = [

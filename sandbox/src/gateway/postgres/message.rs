@@ -85,9 +85,9 @@ impl Fatal {
         })
     }
 
-    /// One that a test ordered. Where in the server's source it came from is not said, as RDS Proxy
-    /// does not say it.
-    pub(super) fn ordered(code: String, message: String) -> Self {
+    /// One of RDS Proxy, or one that a test ordered. Where in the server's source it came from is
+    /// not said.
+    pub(super) fn of_proxy(code: impl Into<Cow<'static, str>>, message: String) -> Self {
         Self {
             code: code.into(),
             message,
@@ -119,6 +119,12 @@ impl Fatal {
     }
 
     pub(super) async fn write(&self, client: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+        client.write_all(&self.packet()).await?;
+        client.flush().await
+    }
+
+    /// The message as it goes to the client.
+    pub(super) fn packet(&self) -> Vec<u8> {
         let mut body = Vec::new();
         let fields = [
             (b'S', "FATAL"),
@@ -135,8 +141,7 @@ impl Fatal {
             body.push(0);
         }
         body.push(0);
-        client.write_all(&message(b'E', &body)).await?;
-        client.flush().await
+        message(b'E', &body)
     }
 }
 

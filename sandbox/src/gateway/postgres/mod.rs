@@ -1,26 +1,35 @@
 //! PostgreSQL's side of a gateway: from the first byte to `ReadyForQuery`.
 
+mod frame;
 mod message;
+mod proxy;
 mod ready;
+mod server;
 mod startup;
+mod statement;
 
 use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 use crate::event::Verdict;
 use crate::fault::LoginFault;
 use crate::refusal::Refusal;
 
+use super::LOGIN_TIMEOUT;
 use super::attempt::Attempt;
 use super::client::ClientStream;
 use super::connections::Connection;
 use super::gate::Gate;
+use super::proxy::Proxy;
 use super::tunnel::Session;
 
 use self::message::Fatal;
 use self::startup::{FirstPacket, Startup};
+
+pub(super) use self::server::PgServer;
 
 /// The protocol's name in TLS; a client that offers ALPN must offer this.
 pub(super) const ALPN: &[u8] = b"postgresql";
@@ -70,6 +79,25 @@ pub(super) async fn login(
     Ok(ready.then_some(session))
 }
 
+/// Takes a client of a proxy from its first byte to its last.
+pub(super) async fn serve_by_proxy(
+    gate: &Gate,
+    proxy: &Proxy,
+    client: ClientStream,
+    connection: &Connection,
+) -> io::Result<()> {
+    let admitted = timeout(LOGIN_TIMEOUT, async {
+        match open(gate, client).await? {
+            Some((client, startup)) => proxy::admit(gate, proxy, client, startup).await,
+            None => Ok(None),
+        }
+    });
+    match admitted.await?? {
+        Some((client, startup)) => proxy::serve(gate, proxy, client, startup, connection).await,
+        None => Ok(()),
+    }
+}
+
 /// Negotiates encryption and reads the startup message. Serves a cancel request, which ends there.
 async fn open(
     gate: &Gate,
@@ -91,6 +119,10 @@ async fn open(
             FirstPacket::Gss => {
                 client.write_all(b"N").await?;
                 client.flush().await?;
+            }
+            // RDS Proxy does not cancel statements.
+            FirstPacket::Cancel(_) if gate.proxy().is_some() => {
+                return client.shutdown().await.map(|()| None);
             }
             FirstPacket::Cancel(request) => {
                 cancel(gate.dial().await?, &request).await?;
@@ -120,6 +152,15 @@ async fn authenticate(
         return Ok(judgement.map_err(|_| Fatal::unencrypted(client.peer(), &username, database)));
     }
 
+    let judgement = judge_token(client, attempt).await?;
+    Ok(judgement.map_err(|fatal| fatal.unwrap_or_else(|| Fatal::pam(&username))))
+}
+
+/// Asks for a token. The inner error is what the client is told, if it is not the usual.
+async fn judge_token(
+    client: &mut ClientStream,
+    attempt: &mut Attempt<'_>,
+) -> io::Result<Result<(), Option<Fatal>>> {
     message::ask_cleartext_password(client).await?;
     let password = message::read_password(client).await?;
     let Some(password) = password
@@ -129,20 +170,22 @@ async fn authenticate(
         attempt.refuse(Refusal::Malformed(
             "a password message that is not one C string",
         ));
-        return Ok(Err(Fatal::password_packet()));
+        return Ok(Err(Some(Fatal::password_packet())));
     };
     let refusal = match attempt.judge(password) {
         Ok(()) => return Ok(Ok(())),
         Err(refusal) => refusal,
     };
     Ok(Err(match refusal {
-        Refusal::EmptyPassword => Fatal::empty_password(),
-        Refusal::Ordered(LoginFault::Error { code, message }) => Fatal::ordered(code, message),
+        Refusal::EmptyPassword => Some(Fatal::empty_password()),
+        Refusal::Ordered(LoginFault::Error { code, message }) => {
+            Some(Fatal::of_proxy(code, message))
+        }
         Refusal::Ordered(LoginFault::Hang) => std::future::pending().await,
         Refusal::Ordered(LoginFault::Close) => {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        _ => Fatal::pam(&username),
+        _ => None,
     }))
 }
 

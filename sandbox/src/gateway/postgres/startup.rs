@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -53,11 +54,7 @@ impl Startup {
             username: String::new(),
             database: None,
         };
-        let parameters = packet[HEADER as usize..]
-            .strip_suffix(b"\0")
-            .ok_or_else(|| invalid("startup packet without an end"))?;
-        let mut strings = parameters.split(|byte| *byte == 0);
-        while let (Some(name), Some(value)) = (strings.next(), strings.next()) {
+        for (name, value) in parameters(&packet)? {
             let value = || String::from_utf8(value.to_vec()).map_err(|_| invalid("not UTF-8"));
             match name {
                 b"user" => startup.username = value()?,
@@ -67,6 +64,13 @@ impl Startup {
         }
         startup.packet = packet;
         Ok(startup)
+    }
+
+    /// Names of the parameters.
+    pub(super) fn names(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        // It was read once when it came.
+        let parameters = parameters(&self.packet).into_iter().flatten();
+        parameters.map(|(name, _)| String::from_utf8_lossy(name))
     }
 
     /// The message as it came, length and all.
@@ -83,6 +87,17 @@ impl Startup {
     pub(super) fn database(&self) -> Option<&str> {
         self.database.as_deref()
     }
+}
+
+/// Name and value of each parameter.
+fn parameters(packet: &[u8]) -> io::Result<impl Iterator<Item = (&[u8], &[u8])>> {
+    let parameters = packet[HEADER as usize..]
+        .strip_suffix(b"\0")
+        .ok_or_else(|| invalid("startup packet without an end"))?;
+    let mut strings = parameters.split(|byte| *byte == 0);
+    Ok(std::iter::from_fn(move || {
+        Some((strings.next()?, strings.next()?))
+    }))
 }
 
 /// Length and code.

@@ -1,0 +1,132 @@
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// One message of a session: a kind, a length and a body.
+pub(super) struct Frame(BytesMut);
+
+impl Frame {
+    /// Takes the first message off a buffer, if it is there whole.
+    pub(super) fn take(buffer: &mut BytesMut) -> Option<Self> {
+        let length = length(buffer)?;
+        (buffer.len() >= length).then(|| Self(buffer.split_to(length)))
+    }
+
+    pub(super) fn kind(&self) -> u8 {
+        self.0[0]
+    }
+
+    pub(super) fn body(&self) -> &[u8] {
+        &self.0[HEADER..]
+    }
+
+    pub(super) fn whole(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The SQL of a `Query` or a `Parse`.
+    pub(super) fn sql(&self) -> Option<&[u8]> {
+        let text = match self.kind() {
+            QUERY => self.body(),
+            PARSE => split_string(self.body())?.1,
+            _ => return None,
+        };
+        split_string(text).map(|(sql, _)| sql)
+    }
+}
+
+/// The kind of the first message, as soon as its header is there.
+pub(super) fn peek(buffer: &BytesMut) -> Option<u8> {
+    length(buffer).map(|_| buffer[0])
+}
+
+/// Length of the first message with its kind.
+fn length(buffer: &BytesMut) -> Option<usize> {
+    let length = buffer.get(1..HEADER)?.try_into().ok()?;
+    // A length counts itself; less than that is nonsense, and the server will say so.
+    Some(1 + (u32::from_be_bytes(length) as usize).max(HEADER - 1))
+}
+
+/// A C string and what follows it.
+pub(super) fn split_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = bytes.iter().position(|byte| *byte == 0)?;
+    Some((&bytes[..end], &bytes[end + 1..]))
+}
+
+/// Writes a message.
+pub(super) fn put(output: &mut BytesMut, kind: u8, parts: &[&[u8]]) {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    output.put_u8(kind);
+    // Parts come from messages that had a length of four bytes, or are short.
+    output.put_u32(4 + length as u32);
+    for part in parts {
+        output.put_slice(part);
+    }
+}
+
+/// What a server says when a login has succeeded, up to `ReadyForQuery`.
+pub(super) fn session_start(parameters: &Bytes) -> BytesMut {
+    let mut output = BytesMut::new();
+    put(&mut output, AUTHENTICATION, &[&[0; 4]]);
+    output.put_slice(parameters);
+    // RDS Proxy takes no cancel requests, so nobody will ask for these again.
+    put(&mut output, BACKEND_KEY_DATA, &[&rand::random::<[u8; 8]>()]);
+    put(&mut output, READY_FOR_QUERY, &[b"I"]);
+    output
+}
+
+/// Kind, length.
+const HEADER: usize = 5;
+
+// What a client sends.
+pub(super) const BIND: u8 = b'B';
+pub(super) const CLOSE: u8 = b'C';
+pub(super) const DESCRIBE: u8 = b'D';
+pub(super) const EXECUTE: u8 = b'E';
+pub(super) const FUNCTION_CALL: u8 = b'F';
+pub(super) const FLUSH: u8 = b'H';
+pub(super) const PARSE: u8 = b'P';
+pub(super) const QUERY: u8 = b'Q';
+pub(super) const SYNC: u8 = b'S';
+pub(super) const TERMINATE: u8 = b'X';
+
+// What a server sends.
+pub(super) const AUTHENTICATION: u8 = b'R';
+pub(super) const BACKEND_KEY_DATA: u8 = b'K';
+pub(super) const CLOSE_COMPLETE: u8 = b'3';
+pub(super) const COMMAND_COMPLETE: u8 = b'C';
+pub(super) const ERROR: u8 = b'E';
+pub(super) const PARAMETER_STATUS: u8 = b'S';
+pub(super) const PARSE_COMPLETE: u8 = b'1';
+pub(super) const READY_FOR_QUERY: u8 = b'Z';
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_message_is_taken_when_it_is_whole() {
+        let mut whole = BytesMut::new();
+        put(&mut whole, PARSE, &[b"name\0", b"SELECT 1\0", b"\0\0"]);
+        let mut buffer = BytesMut::new();
+        for byte in &whole {
+            assert!(Frame::take(&mut buffer).is_none());
+            buffer.put_u8(*byte);
+        }
+        buffer.put_u8(SYNC);
+        let frame = Frame::take(&mut buffer).unwrap();
+        assert_eq!(frame.whole(), &whole[..]);
+        assert_eq!(frame.sql(), Some(b"SELECT 1".as_slice()));
+        assert_eq!(buffer, [SYNC].as_slice());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_break_it(bytes: Vec<u8>) {
+            let mut buffer = BytesMut::from(&bytes[..]);
+            while let Some(frame) = Frame::take(&mut buffer) {
+                frame.sql();
+            }
+        }
+    }
+}
