@@ -4,6 +4,7 @@
 //! Whatever is not a plain text statement pins, as on RDS Proxy; from then on bytes are copied.
 
 use std::io;
+use std::time::SystemTime;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -139,7 +140,7 @@ pub(super) async fn serve(
         sequence,
     } = admitted;
     let response = response.for_proxy();
-    let session = Session {
+    let mut session = Session {
         gate,
         proxy,
         key: response.with_empty_password(),
@@ -147,6 +148,7 @@ pub(super) async fn serve(
         deprecate_eof: response.deprecates_eof(),
         state: Vec::new(),
         pinned: None,
+        active: gate.now(),
     };
     // The first connection shows whether there is such a database.
     match session.borrow().await {
@@ -156,6 +158,7 @@ pub(super) async fn serve(
             return client.shutdown().await;
         }
     }
+    session.active = gate.now();
     connection.logged_in();
     Packet::ok(next(sequence)).write(&mut client).await?;
     client.relax();
@@ -175,14 +178,17 @@ struct Session<'a> {
     state: Vec<Bytes>,
     /// The connection that this session keeps, or has kept since its transaction began.
     pinned: Option<Lease<MySqlServer>>,
+    /// When the client was last known to be doing something, taken before the client can know
+    /// that it may go on: it may move the clock.
+    active: SystemTime,
 }
 
 impl Session<'_> {
     async fn run(mut self, mut client: ClientStream) -> io::Result<()> {
         let clock = self.gate.clock();
-        let end = clock.now() + self.proxy.options.client_connection_lifetime;
+        let end = self.active + self.proxy.options.client_connection_lifetime;
         loop {
-            let idle_end = clock.now() + self.proxy.options.idle_client_timeout;
+            let idle_end = self.active + self.proxy.options.idle_client_timeout;
             let command = tokio::select! {
                 command = receive(&mut self.input, &mut client) => command?,
                 () = clock.reached(idle_end.min(end)) => return Ok(()),
@@ -264,6 +270,7 @@ impl Session<'_> {
                     client.write_all_buf(&mut output).await?;
                 }
             }
+            self.active = self.gate.now();
             client.write_all_buf(&mut output).await?;
             client.flush().await?;
             if response.wants_file() {
@@ -294,7 +301,7 @@ impl Session<'_> {
 
     /// Copies bytes both ways until either side is done, or the client is idle for too long.
     async fn copy(
-        self,
+        mut self,
         mut client: ClientStream,
         mut lease: Lease<MySqlServer>,
         command: BytesMut,
@@ -305,7 +312,7 @@ impl Session<'_> {
         let mut from_client = BytesMut::with_capacity(BUFFER);
         let mut from_server = BytesMut::with_capacity(BUFFER);
         loop {
-            let idle_end = clock.now() + self.proxy.options.idle_client_timeout;
+            let idle_end = self.active + self.proxy.options.idle_client_timeout;
             tokio::select! {
                 read = client.read_buf(&mut from_client) => match read? {
                     0 => return Ok(()),
@@ -315,6 +322,7 @@ impl Session<'_> {
                     if read? == 0 {
                         return client.shutdown().await;
                     }
+                    self.active = clock.now();
                     client.write_all_buf(&mut from_server).await?;
                     client.flush().await?;
                 }

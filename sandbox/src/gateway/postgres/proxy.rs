@@ -2,6 +2,7 @@
 //! on a connection that is borrowed.
 
 use std::io;
+use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
@@ -106,6 +107,8 @@ pub(super) async fn serve(
             return client.shutdown().await;
         }
     };
+    // Taken before the client can know that it may go on, here and below: it may move the clock.
+    let active = gate.now();
     connection.logged_in();
     client.write_all(&frame::session_start(&parameters)).await?;
     client.flush().await?;
@@ -121,6 +124,7 @@ pub(super) async fn serve(
         output: BytesMut::new(),
         unflushed: false,
         statements: Statements::default(),
+        active,
     };
     session.run().await
 }
@@ -169,14 +173,16 @@ struct Session<'a> {
     output: BytesMut,
     unflushed: bool,
     statements: Statements,
+    /// When the client was last known to be doing something.
+    active: SystemTime,
 }
 
 impl Session<'_> {
     async fn run(mut self) -> io::Result<()> {
         let clock = self.gate.clock();
-        let end = clock.now() + self.proxy.options.client_connection_lifetime;
+        let end = self.active + self.proxy.options.client_connection_lifetime;
         loop {
-            let idle_end = clock.now() + self.proxy.options.idle_client_timeout;
+            let idle_end = self.active + self.proxy.options.idle_client_timeout;
             let received = tokio::select! {
                 received = self.receive() => received?,
                 () = clock.reached(idle_end.min(end)) => return Ok(()),
@@ -197,6 +203,7 @@ impl Session<'_> {
                 return self.to_client.shutdown().await;
             }
             lease.give_back();
+            self.active = clock.now();
             self.to_client.write_all_buf(&mut self.output).await?;
             self.to_client.flush().await?;
             self.unflushed = false;
