@@ -16,6 +16,8 @@ use time::{Duration, OffsetDateTime};
 /// so a client can verify fully whichever way it dials.
 pub struct Certificates {
     ca_pem: String,
+    issuer: Issuer<'static, KeyPair>,
+    hosts: Vec<String>,
     server: Arc<ServerConfig>,
 }
 
@@ -30,24 +32,40 @@ impl Certificates {
         let ca_params = ca_params(&ca_key)?;
         let ca = ca_params.self_signed(&ca_key)?;
 
-        let server_key = KeyPair::generate()?;
         let issuer = Issuer::new(ca_params, ca_key);
-        let server = server_params(hosts)?.signed_by(&server_key, &issuer)?;
-
-        let key = PrivatePkcs8KeyDer::from(server_key.serialize_der());
-        // The provider is named because a program that also links aws-lc-rs has no default one.
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(unusable_key)?
-            .with_no_client_auth()
-            .with_single_cert(vec![server.der().clone()], key.into())
-            .map_err(unusable_key)?;
-
+        let hosts: Vec<String> = LOOPBACK
+            .iter()
+            .chain(hosts)
+            .map(ToString::to_string)
+            .collect();
+        let server = server_config(&server_params(&hosts)?, &issuer)?;
         Ok(Self {
             ca_pem: ca.pem(),
-            server: Arc::new(config),
+            issuer,
+            hosts,
+            server,
         })
+    }
+
+    /// The server side of TLS with a certificate that has expired.
+    ///
+    /// # Errors
+    ///
+    /// When keys cannot be made.
+    pub fn expired(&self) -> Result<Arc<ServerConfig>, rcgen::Error> {
+        let mut params = server_params(&self.hosts)?;
+        params.not_after = OffsetDateTime::now_utc() - Duration::days(1);
+        server_config(&params, &self.issuer)
+    }
+
+    /// The server side of TLS with a certificate that names another host only.
+    ///
+    /// # Errors
+    ///
+    /// When keys cannot be made.
+    pub fn for_other_host(&self) -> Result<Arc<ServerConfig>, rcgen::Error> {
+        let params = server_params(&["other.example.com".to_owned()])?;
+        server_config(&params, &self.issuer)
     }
 
     /// What a client must trust: the authority's certificate, as PEM.
@@ -75,13 +93,27 @@ fn ca_params(key: &KeyPair) -> Result<CertificateParams, rcgen::Error> {
     Ok(params)
 }
 
-fn server_params(hosts: &[&str]) -> Result<CertificateParams, rcgen::Error> {
-    let names: Vec<String> = LOOPBACK
-        .iter()
-        .chain(hosts)
-        .map(ToString::to_string)
-        .collect();
-    let mut params = CertificateParams::new(names)?;
+/// A new key, and a certificate for it.
+fn server_config(
+    params: &CertificateParams,
+    issuer: &Issuer<'static, KeyPair>,
+) -> Result<Arc<ServerConfig>, rcgen::Error> {
+    let key = KeyPair::generate()?;
+    let certificate = params.signed_by(&key, issuer)?;
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+    // The provider is named because a program that also links aws-lc-rs has no default one.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(unusable_key)?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key.into())
+        .map_err(unusable_key)?;
+    Ok(Arc::new(config))
+}
+
+fn server_params(hosts: &[String]) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::new(hosts)?;
     params
         .distinguished_name
         .push(DnType::CommonName, "sqlx-rds sandbox");

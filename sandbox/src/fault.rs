@@ -1,5 +1,32 @@
 //! What a gateway can be told to do wrong.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+
+/// What a new connection meets before anybody has said who it is.
+///
+/// Ordered with [`Gateway::play_at_connect`](crate::Gateway::play_at_connect).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ConnectFault {
+    /// The connection is reset.
+    Reset,
+    /// Nothing is answered, until the gateway ends the connection after 10 s.
+    Silence,
+    /// Everything begins this much later.
+    Delay(Duration),
+    /// The server has no TLS. A MySQL server also asks for the password in clear text in its
+    /// greeting, before the client can object.
+    NoTls,
+    /// TLS is served with this certificate and key:
+    /// [`Certificates::expired`](crate::Certificates::expired),
+    /// [`Certificates::for_other_host`](crate::Certificates::for_other_host), or those of an
+    /// authority that the client does not know.
+    Certificate(Arc<ServerConfig>),
+}
+
 /// What becomes of an IAM user's login whose token is good.
 ///
 /// Ordered with [`Gateway::play_next`](crate::Gateway::play_next).

@@ -13,7 +13,7 @@
 //! | to know what a login ran into | [`Server::gateway`], [`Gateway::events`] |
 //! | expired tokens | [`Sandbox::clock`] |
 //! | RDS Proxy: shared connections, pinning, its limits and words | [`SandboxBuilder::proxies`], [`Gateway::proxy_metrics`] |
-//! | faults | [`Gateway::play_next`], [`Gateway::silence_connections`], [`Gateway::kill_connections`], [`Server::demote`], [`Server::restart`] |
+//! | faults | [`Gateway::play_next`], [`Gateway::play_at_connect`], [`Gateway::silence_connections`], [`Gateway::kill_connections`], [`Server::demote`], [`Server::restart`] |
 //! | servers without a gateway, or set up differently | [`backend`] |
 //! | the same on the command line | `rds-sandbox --help` |
 //!
@@ -40,7 +40,7 @@ pub use clock::Clock;
 pub use endpoint::Endpoint;
 pub use error::Error;
 pub use event::{Engine, EventLog, LoginEvent, Verdict};
-pub use fault::LoginFault;
+pub use fault::{ConnectFault, LoginFault};
 pub use gateway::{Gateway, GatewaySetup, LOOPBACK, ProxyMetrics, ProxyOptions, Upstream};
 pub use refusal::Refusal;
 pub use sandbox::{Sandbox, SandboxBuilder};

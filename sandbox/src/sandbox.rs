@@ -39,7 +39,7 @@ pub struct Sandbox {
     mysql_proxy: Option<Server>,
     aws: AwsKeys,
     clock: Clock,
-    ca_pem: String,
+    certificates: Certificates,
     ca_path: PathBuf,
     /// Holds the file at `ca_path`, and removes it at last.
     directory: Guard,
@@ -63,7 +63,12 @@ impl Sandbox {
 
     /// The certificate that clients must trust, as PEM.
     pub fn ca_pem(&self) -> &str {
-        &self.ca_pem
+        self.certificates.ca_pem()
+    }
+
+    /// The authority of its certificates, which can also make bad ones.
+    pub fn certificates(&self) -> &Certificates {
+        &self.certificates
     }
 
     /// A file with that certificate, readable by every user.
@@ -242,7 +247,6 @@ impl SandboxBuilder {
             directory,
             ..
         } = plane;
-        let ca_pem = certificates.ca_pem().to_owned();
         Ok(Sandbox {
             postgres,
             mysql,
@@ -250,7 +254,7 @@ impl SandboxBuilder {
             mysql_proxy,
             aws,
             clock,
-            ca_pem,
+            certificates,
             ca_path,
             directory,
         })

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use sqlx_rds::{Connector, ErrorKind, PoolOptions};
-use sqlx_rds_sandbox::{Engine, LoginFault};
+use sqlx_rds_sandbox::{ConnectFault, Engine, LoginFault};
 
 use crate::plane::{Plane, TestEngine, on_both_engines};
 
@@ -15,6 +15,10 @@ on_both_engines! {
     a_login_that_hangs_ends_at_the_deadline,
     sockets_that_fell_silent_cost_one_ping_timeout,
     a_statement_on_a_silent_socket_holds_up_nobody_else,
+    a_server_that_cannot_be_trusted_gets_no_token,
+    what_breaks_before_the_login_is_tried_again,
+    a_handshake_that_is_never_answered_ends_at_the_deadline,
+    steps_of_the_clock_cost_no_more_than_a_login,
 }
 
 /// Errors at login: code on PostgreSQL, number on MySQL, text, and what they mean.
@@ -239,4 +243,85 @@ async fn a_statement_on_a_silent_socket_holds_up_nobody_else<DB: TestEngine>() {
     assert_eq!(DB::number(&pool, "SELECT 2 + 0").await.unwrap(), 2);
     plane.server().gateway().kill_connections();
     pool.close().await;
+}
+
+async fn a_server_that_cannot_be_trusted_gets_no_token<DB: TestEngine>() {
+    let plane = Plane::<DB>::shared().await;
+    let (certificates, stranger) = (plane.sandbox.certificates(), Plane::<DB>::shared().await);
+    let stranger = stranger.sandbox.certificates().server_config();
+    let faults = [
+        ConnectFault::Certificate(certificates.expired().unwrap()),
+        ConnectFault::Certificate(certificates.for_other_host().unwrap()),
+        ConnectFault::Certificate(stranger),
+        ConnectFault::NoTls,
+    ];
+    for fault in faults {
+        let connector = Connector::new(plane.options()).unwrap();
+        let gateway = plane.server().gateway();
+        gateway.play_at_connect(1, fault.clone());
+        // The second connect would succeed, and is not made.
+        let error = connector.connect().await.map(drop).unwrap_err();
+        assert_eq!(ErrorKind::of(&error), ErrorKind::Tls, "{fault:?} {error:?}");
+        assert!(
+            gateway.events().all().is_empty(),
+            "{fault:?}: it said something"
+        );
+        gateway.play_at_connect(0, fault);
+    }
+}
+
+async fn what_breaks_before_the_login_is_tried_again<DB: TestEngine>() {
+    let plane = Plane::<DB>::shared().await;
+    let connector = Connector::new(plane.options()).unwrap();
+    let gateway = plane.server().gateway();
+    gateway.play_at_connect(3, ConnectFault::Reset);
+    drop(connector.connect().await.unwrap());
+    gateway.play_at_connect(1, ConnectFault::Delay(Duration::from_millis(300)));
+    drop(connector.connect().await.unwrap());
+    assert_eq!((plane.accepted(), plane.credentials.asked()), (2, 1));
+}
+
+async fn a_handshake_that_is_never_answered_ends_at_the_deadline<DB: TestEngine>() {
+    let plane = Plane::<DB>::shared().await;
+    let gateway = plane.server().gateway();
+    gateway.play_at_connect(usize::MAX, ConnectFault::Silence);
+    let settings = PoolOptions::new().max_connections(1);
+    let pool = settings
+        .acquire_timeout(Duration::from_millis(500))
+        .connect_lazy_with(plane.options());
+    let error = pool.acquire().await.map(drop).unwrap_err();
+    assert_eq!(ErrorKind::of(&error), ErrorKind::Unavailable, "{error:?}");
+    gateway.play_at_connect(0, ConnectFault::Silence);
+    assert_eq!(DB::number(&pool, "SELECT 8 + 0").await.unwrap(), 8);
+    pool.close().await;
+    plane.until_sessions(0).await;
+}
+
+/// The clock of this machine jumps, by an NTP correction or after a pause of a virtual machine.
+async fn steps_of_the_clock_cost_no_more_than_a_login<DB: TestEngine>() {
+    let plane = Plane::<DB>::shared().await;
+    let pool = plane.pool(PoolOptions::new().max_connections(1)).await;
+    const MINUTES: Duration = Duration::from_secs(300);
+    const DAY: Duration = Duration::from_secs(86_400);
+    for (step, forwards) in [(MINUTES, true), (MINUTES, false), (DAY, true), (DAY, false)] {
+        let clock = plane.sandbox.clock();
+        if forwards {
+            plane.clock.freeze(step);
+            clock.advance(step);
+        } else {
+            plane.clock.set_wall(plane.clock.now().wall() - step);
+            clock.rewind(step);
+        }
+        let (logins, refused) = (plane.accepted(), plane.refused());
+        // On what is open, and on a new connection.
+        assert_eq!(DB::number(&pool, "SELECT 7 + 0").await.unwrap(), 7);
+        plane.server().gateway().kill_connections();
+        plane.clock.advance(Duration::from_secs(1));
+        assert_eq!(DB::number(&pool, "SELECT 8 + 0").await.unwrap(), 8);
+        assert!(plane.accepted() <= logins + 2, "{step:?} {forwards}");
+        // A token that was signed before the clock went back comes from the future.
+        assert!(plane.refused() <= refused + 1, "{step:?} {forwards}");
+    }
+    pool.close().await;
+    plane.until_sessions(0).await;
 }

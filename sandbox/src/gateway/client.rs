@@ -13,6 +13,8 @@ use tokio_rustls::server::TlsStream;
 /// A client's connection, in clear until TLS is started on it.
 pub(super) struct ClientStream {
     peer: SocketAddr,
+    /// `None` for a server without TLS.
+    tls: Option<TlsAcceptor>,
     transport: Transport,
 }
 
@@ -22,7 +24,11 @@ enum Transport {
 }
 
 impl ClientStream {
-    pub(super) fn new(socket: TcpStream, peer: SocketAddr) -> io::Result<Self> {
+    pub(super) fn new(
+        socket: TcpStream,
+        peer: SocketAddr,
+        tls: Option<TlsAcceptor>,
+    ) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         let socket = PromptSocket {
             socket,
@@ -30,8 +36,13 @@ impl ClientStream {
         };
         Ok(Self {
             peer,
+            tls,
             transport: Transport::Clear(socket),
         })
+    }
+
+    pub(super) fn offers_tls(&self) -> bool {
+        self.tls.is_some()
     }
 
     pub(super) fn peer(&self) -> SocketAddr {
@@ -88,18 +99,19 @@ impl ClientStream {
     ///
     /// Whatever the client sent in clear after asking for TLS becomes part of the handshake and
     /// breaks it, so nothing can be smuggled in front of the encrypted stream.
-    pub(super) async fn start_tls(self, acceptor: &TlsAcceptor) -> io::Result<Self> {
-        match self.transport {
-            Transport::Clear(socket) => {
+    pub(super) async fn start_tls(self) -> io::Result<Self> {
+        match (self.transport, self.tls) {
+            (Transport::Clear(socket), Some(acceptor)) => {
                 let tls = acceptor.accept(socket).await?;
                 Ok(Self {
                     peer: self.peer,
+                    tls: Some(acceptor),
                     transport: Transport::Tls(Box::new(tls)),
                 })
             }
-            Transport::Tls(_) => Err(io::Error::new(
+            _ => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                "TLS asked for inside TLS",
+                "TLS asked for inside TLS, or where there is none",
             )),
         }
     }

@@ -2,12 +2,13 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use rustls::ServerConfig;
 use tokio::net::UnixStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::clock::Clock;
 use crate::event::{Engine, EventLog};
-use crate::fault::LoginFault;
+use crate::fault::{ConnectFault, LoginFault};
 use crate::refusal::Refusal;
 use crate::token;
 
@@ -26,22 +27,22 @@ pub(super) struct Gate {
     proxy: Option<Proxy>,
     /// The fault that the next logins meet, and how many of them.
     ordered: Mutex<Option<(LoginFault, usize)>>,
+    /// The same for connections.
+    at_connect: Mutex<Option<(ConnectFault, usize)>>,
 }
 
 impl Gate {
     pub(super) fn new(setup: GatewaySetup, port: u16) -> Self {
-        let mut tls = Arc::clone(&setup.tls);
-        if setup.engine == Engine::Postgres {
-            Arc::make_mut(&mut tls).alpn_protocols = vec![postgres::ALPN.to_vec()];
-        }
+        let tls = acceptor(setup.engine, Arc::clone(&setup.tls));
         Self {
             proxy: setup.proxy.clone().map(Proxy::new),
             setup,
             port,
-            tls: tls.into(),
+            tls,
             events: EventLog::default(),
             connections: Connections::default(),
             ordered: Mutex::default(),
+            at_connect: Mutex::default(),
         }
     }
 
@@ -66,6 +67,11 @@ impl Gate {
         &self.tls
     }
 
+    /// The same with another certificate.
+    pub(super) fn acceptor(&self, config: Arc<ServerConfig>) -> TlsAcceptor {
+        acceptor(self.engine(), config)
+    }
+
     pub(super) fn events(&self) -> &EventLog {
         &self.events
     }
@@ -78,11 +84,16 @@ impl Gate {
         *self.ordered.lock().unwrap_or_else(PoisonError::into_inner) = Some((fault, logins));
     }
 
-    fn next_fault(&self) -> Option<LoginFault> {
-        let mut ordered = self.ordered.lock().unwrap_or_else(PoisonError::into_inner);
-        let (fault, left) = ordered.as_mut()?;
-        *left = left.checked_sub(1)?;
-        Some(fault.clone())
+    pub(super) fn play_at_connect(&self, connections: usize, fault: ConnectFault) {
+        let order = Some((fault, connections));
+        *self
+            .at_connect
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = order;
+    }
+
+    pub(super) fn next_connect_fault(&self) -> Option<ConnectFault> {
+        next(&self.at_connect)
     }
 
     pub(super) async fn is_iam_user(&self, username: &str) -> io::Result<bool> {
@@ -95,7 +106,7 @@ impl Gate {
             keys, sign_host, ..
         } = &self.setup;
         let age = token::verify(token, keys, sign_host, self.port, username, self.now())?;
-        match self.next_fault() {
+        match next(&self.ordered) {
             Some(fault) => Err(Refusal::Ordered(fault)),
             None => Ok(age),
         }
@@ -105,4 +116,19 @@ impl Gate {
     pub(super) async fn dial(&self) -> io::Result<UnixStream> {
         UnixStream::connect(self.setup.upstream.socket()).await
     }
+}
+
+fn acceptor(engine: Engine, mut config: Arc<ServerConfig>) -> TlsAcceptor {
+    if engine == Engine::Postgres {
+        Arc::make_mut(&mut config).alpn_protocols = vec![postgres::ALPN.to_vec()];
+    }
+    config.into()
+}
+
+/// The fault that is ordered, if it is not used up.
+fn next<F: Clone>(order: &Mutex<Option<(F, usize)>>) -> Option<F> {
+    let mut order = order.lock().unwrap_or_else(PoisonError::into_inner);
+    let (fault, left) = order.as_mut()?;
+    *left = left.checked_sub(1)?;
+    Some(fault.clone())
 }

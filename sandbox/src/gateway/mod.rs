@@ -35,7 +35,7 @@ use tokio::time::timeout;
 use crate::aws::AwsKeys;
 use crate::clock::Clock;
 use crate::event::{Engine, EventLog};
-use crate::fault::LoginFault;
+use crate::fault::{ConnectFault, LoginFault};
 
 use self::client::ClientStream;
 use self::connections::Connection;
@@ -134,6 +134,14 @@ impl Gateway {
         self.gate.play_next(logins, fault);
     }
 
+    /// Plays a fault in the next `connections`, before the client has said who it is;
+    /// `usize::MAX` is for ever.
+    ///
+    /// Replaces an earlier order that is not used up; 0 cancels it.
+    pub fn play_at_connect(&self, connections: usize, fault: ConnectFault) {
+        self.gate.play_at_connect(connections, fault);
+    }
+
     /// Lets every session that is open now fall silent: its sockets stay open, and nothing comes
     /// through any more, as when a firewall has forgotten them. New connections are not affected.
     /// Returns how many sessions there were.
@@ -214,7 +222,19 @@ async fn converse(
     peer: SocketAddr,
     connection: &mut Connection,
 ) -> io::Result<()> {
-    let client = ClientStream::new(socket, peer)?;
+    let mut tls = Some(gate.tls().clone());
+    match gate.next_connect_fault() {
+        None => {}
+        Some(ConnectFault::Reset) => return socket.set_zero_linger(),
+        Some(ConnectFault::Silence) => {
+            tokio::time::sleep(LOGIN_TIMEOUT).await;
+            return Ok(());
+        }
+        Some(ConnectFault::Delay(delay)) => tokio::time::sleep(delay).await,
+        Some(ConnectFault::NoTls) => tls = None,
+        Some(ConnectFault::Certificate(config)) => tls = Some(gate.acceptor(config)),
+    }
+    let client = ClientStream::new(socket, peer, tls)?;
     if let Some(proxy) = gate.proxy() {
         let serve = async {
             match gate.engine() {

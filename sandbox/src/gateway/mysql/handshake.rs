@@ -32,6 +32,21 @@ pub(super) fn offer_tls(greeting: &mut [u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes a greeting offer no TLS, and ask for the password in clear text at once, as one who has
+/// put himself between may do. The caller has had [`offer_tls`] read it.
+pub(super) fn ask_in_clear(greeting: &mut Vec<u8>) {
+    let version_end = greeting.iter().position(|byte| *byte == 0).unwrap_or(0);
+    let flags = version_end + 1 + 4 + 8 + 1;
+    // TLS is in the second byte.
+    greeting[flags + 1] &= !((TLS >> 8) as u8);
+    // The plugin's name is the last, behind the NUL that ends the scramble.
+    greeting.pop_if(|last| *last == 0);
+    let name = greeting.iter().rposition(|byte| *byte == 0);
+    greeting.truncate(name.map_or(greeting.len(), |nul| nul + 1));
+    greeting.extend_from_slice(CLEAR_PASSWORD.as_bytes());
+    greeting.push(0);
+}
+
 /// Makes the greeting of one connection that of another, and a MariaDB's that of a MySQL, which
 /// leaves out what is MariaDB's own. The caller has had [`offer_tls`] read it.
 pub(super) fn disguise(greeting: &mut [u8]) -> io::Result<()> {

@@ -61,7 +61,7 @@ pub(super) async fn login(
     };
     let mut answer = Packet::read(&mut client).await?;
     if handshake::is_tls_request(&answer.payload) {
-        client = client.start_tls(gate.tls()).await?;
+        client = client.start_tls().await?;
         answer = Packet::read(&mut client).await?;
     }
     let sequence = answer.sequence;
@@ -114,6 +114,9 @@ async fn greet(gate: &Gate, client: &mut ClientStream) -> io::Result<Option<Unix
     let refused = greeting.is_error();
     if !refused {
         handshake::offer_tls(&mut greeting.payload)?;
+        if !client.offers_tls() {
+            handshake::ask_in_clear(&mut greeting.payload);
+        }
     }
     greeting.write(client).await?;
     if refused {

@@ -35,10 +35,14 @@ pub(super) async fn admit(
     proxy: &Proxy,
     mut client: ClientStream,
 ) -> io::Result<Option<Admitted>> {
-    greet(gate, proxy).await?.write(&mut client).await?;
+    let mut greeting = greet(gate, proxy).await?;
+    if !client.offers_tls() && !greeting.is_error() {
+        handshake::ask_in_clear(&mut greeting.payload);
+    }
+    greeting.write(&mut client).await?;
     let mut answer = Packet::read(&mut client).await?;
     if handshake::is_tls_request(&answer.payload) {
-        client = client.start_tls(gate.tls()).await?;
+        client = client.start_tls().await?;
         answer = Packet::read(&mut client).await?;
     }
     let mut sequence = answer.sequence;

@@ -104,7 +104,7 @@ async fn open(
     mut client: ClientStream,
 ) -> io::Result<Option<(ClientStream, Startup)>> {
     if client.peek().await? == Some(TLS_HANDSHAKE) {
-        client = client.start_tls(gate.tls()).await?;
+        client = client.start_tls().await?;
         if client.alpn() != Some(ALPN) {
             // Without it a TLS client of another protocol could be led here.
             return Err(invalid("direct TLS needs ALPN"));
@@ -112,9 +112,13 @@ async fn open(
     }
     loop {
         match FirstPacket::read(&mut client).await? {
+            FirstPacket::Tls if !client.offers_tls() => {
+                client.write_all(b"N").await?;
+                client.flush().await?;
+            }
             FirstPacket::Tls => {
                 client.write_all(b"S").await?;
-                client = client.start_tls(gate.tls()).await?;
+                client = client.start_tls().await?;
             }
             FirstPacket::Gss => {
                 client.write_all(b"N").await?;
