@@ -21,6 +21,8 @@ mod parity;
 mod plane;
 mod pool;
 mod proxies;
+mod secrets;
 mod settings;
+mod spy;
 mod sqlx_pool;
 mod transaction;

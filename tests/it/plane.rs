@@ -110,6 +110,7 @@ impl<DB: TestEngine> Plane<DB> {
     }
 
     async fn on(sandbox: Sandbox) -> Self {
+        crate::spy::watch(sandbox.aws());
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let database = format!("test_{}", NUMBER.fetch_add(1, Ordering::SeqCst));
         DB::server(&sandbox)

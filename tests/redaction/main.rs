@@ -11,6 +11,8 @@
 
 #[path = "../it/plane.rs"]
 mod plane;
+#[path = "../it/spy.rs"]
+mod spy;
 
 use std::io;
 use std::sync::{Arc, LazyLock, Mutex};

@@ -1,0 +1,91 @@
+//! Reads along whatever any test logs, at TRACE and from every crate, and every panic's message;
+//! ends the whole program where a secret is in it.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Once, PoisonError, RwLock};
+
+use sqlx_rds_sandbox::AwsKeys;
+use tracing::Level;
+
+/// Parts of a token, however it is escaped; the tests' own secrets come to these.
+static SECRETS: RwLock<Vec<String>> = RwLock::new(Vec::new());
+static SEEN: AtomicUsize = AtomicUsize::new(0);
+
+/// Looks for the secrets of one sandbox from now on.
+pub(crate) fn watch(keys: &AwsKeys) {
+    static START: Once = Once::new();
+    START.call_once(start);
+    let secrets = [Some(&keys.secret_access_key), keys.session_token.as_ref()];
+    let forms = secrets
+        .into_iter()
+        .flatten()
+        .flat_map(|secret| [secret.clone(), percent_encoded(secret)]);
+    let mut all = SECRETS.write().unwrap_or_else(PoisonError::into_inner);
+    all.extend(forms);
+}
+
+fn start() {
+    SECRETS
+        .write()
+        .unwrap()
+        .extend(["X-Amz-Signature", "X-Amz-Security-Token"].map(str::to_owned));
+    // A program with a log of its own keeps that.
+    let _ = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(Level::TRACE)
+        .with_writer(|| Spy)
+        .try_init();
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        look_at(&panic.to_string());
+        report(panic);
+    }));
+}
+
+/// How many pieces of log were read.
+pub(crate) fn seen() -> usize {
+    SEEN.load(Ordering::Relaxed)
+}
+
+struct Spy;
+
+impl Write for Spy {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        SEEN.fetch_add(1, Ordering::Relaxed);
+        look_at(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A panic would be lost in whatever task logs, so nothing less than the program ends.
+fn look_at(text: &str) {
+    if let Some(secret) = secret_in(text) {
+        let place = text.find(&secret).unwrap_or_default();
+        eprintln!("a secret was shown: {}", &text[..place]);
+        std::process::abort();
+    }
+}
+
+pub(crate) fn secret_in(text: &str) -> Option<String> {
+    let secrets = SECRETS.read().unwrap_or_else(PoisonError::into_inner);
+    secrets
+        .iter()
+        .find(|secret| text.contains(secret.as_str()))
+        .cloned()
+}
+
+pub(crate) fn percent_encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
