@@ -183,6 +183,19 @@ impl Server {
         }
     }
 
+    /// Ends the real server as a crash would; [`start_again`](Self::start_again) then recovers its
+    /// data. Other sandboxes that share the server are hit as well.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Server`] if one of its processes lives on.
+    pub async fn kill(&self) -> Result<(), Error> {
+        match &self.backend {
+            Backend::Postgres(server) => server.kill().await,
+            Backend::MariaDb(server) => server.kill().await,
+        }
+    }
+
     /// Makes the real server a reader, as the former writer is after a failover: open connections
     /// live on, pings pass, and writes fail with `25006` or `1290`. Other sandboxes that share the
     /// server are hit as well.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
 use sqlx_rds::{Connector, ErrorKind, PoolOptions, Recovery};
 use tokio::net::TcpListener;
 
@@ -15,6 +16,7 @@ on_both_engines! {
     a_server_that_is_down_ends_in_its_own_error,
     a_server_that_never_answers_ends_at_the_deadline,
     an_untrusted_certificate_is_not_retried,
+    a_crash_costs_only_the_work_in_flight,
     connections_grow_old_on_either_clock,
 }
 
@@ -173,4 +175,54 @@ async fn connections_grow_old_on_either_clock<DB: TestEngine>() {
 async fn closed_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap().port()
+}
+
+/// A query, a transaction and a stream that are under way, and two connections that are idle.
+async fn a_crash_costs_only_the_work_in_flight<DB: TestEngine>() {
+    let plane = Plane::<DB>::own().await;
+    let settings = PoolOptions::new().max_connections(5);
+    let pool = plane.pool(settings).await;
+    DB::execute(&pool, "CREATE TABLE ledger (n BIGINT)")
+        .await
+        .unwrap();
+    let idle = [pool.acquire().await.unwrap(), pool.acquire().await.unwrap()];
+    let mut transaction = pool.begin().await.unwrap();
+    DB::execute_on(&mut transaction, "INSERT INTO ledger VALUES (1)")
+        .await
+        .unwrap();
+    let query = {
+        let pool = pool.clone();
+        tokio::spawn(async move { DB::execute(&pool, DB::SLEEP).await })
+    };
+    let mut stream = DB::stream(&pool);
+    assert_eq!(stream.next().await.unwrap().unwrap(), 1);
+    let runs = async { while DB::active_sessions(&plane).await == 0 {} };
+    tokio::time::timeout(Duration::from_secs(10), runs)
+        .await
+        .unwrap();
+    drop(idle);
+
+    plane.server().kill().await.unwrap();
+    let error = query.await.unwrap().unwrap_err();
+    assert_eq!(ErrorKind::of(&error), ErrorKind::Disconnected, "{error:?}");
+    let error = transaction.commit().await.unwrap_err();
+    assert_eq!(ErrorKind::of(&error), ErrorKind::Disconnected, "{error:?}");
+    // What had arrived may still be read, to its end even, which looks like a sign of life.
+    while let Some(Ok(_)) = stream.next().await {}
+    drop(stream);
+    plane.advance(Duration::from_secs(1));
+
+    let logins = plane.accepted();
+    let waiting = {
+        let pool = pool.clone();
+        tokio::spawn(async move { DB::number(&pool, "SELECT COUNT(*) FROM ledger").await })
+    };
+    plane.server().start_again().await.unwrap();
+    assert_eq!(waiting.await.unwrap().unwrap(), 0, "it was not committed");
+    assert_eq!(plane.accepted(), logins + 1, "one login is enough");
+    assert_eq!(plane.credentials.asked(), 1, "no login was to blame");
+    plane.until_ledger_is_free().await;
+    plane.until_sessions(i64::from(pool.size())).await;
+    pool.close().await;
+    plane.until_sessions(0).await;
 }
