@@ -18,6 +18,9 @@ mod epoch;
 mod error;
 mod executor;
 mod hooks;
+#[cfg(all(test, shuttle))]
+#[path = "../tests/shuttle/interleavings.rs"]
+mod interleavings;
 mod keeper;
 mod kind;
 mod limiter;

@@ -1,5 +1,8 @@
 //! Tasks that wait for a connection.
 
+#[cfg(shuttle)]
+use shuttle::sync::atomic::{AtomicUsize, Ordering};
+#[cfg(not(shuttle))]
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
@@ -22,14 +25,20 @@ pub(crate) struct Queue {
 impl Queue {
     /// Joins, unless `max` others wait already, not counting those being served.
     pub(crate) fn join(&self, max: Option<usize>) -> Result<Counted<'_>, Overloaded> {
-        let counted = Counted::new(&self.present);
-        let waiting = self
+        let Some(max_waiters) = max else {
+            return Ok(Counted::new(&self.present));
+        };
+        // In one step, or several that come together would turn each other away.
+        let joined = self
             .present
-            .load(Ordering::Relaxed)
-            .saturating_sub(self.served.load(Ordering::Relaxed));
-        match max {
-            Some(max_waiters) if waiting > max_waiters => Err(Overloaded { max_waiters }),
-            _ => Ok(counted),
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |present| {
+                let served = self.served.load(Ordering::Relaxed);
+                let waiting = (present + 1).saturating_sub(served);
+                (waiting <= max_waiters).then_some(present + 1)
+            });
+        match joined {
+            Ok(_) => Ok(Counted(&self.present)),
+            Err(_) => Err(Overloaded { max_waiters }),
         }
     }
 

@@ -1,10 +1,13 @@
 //! The current login, read without a lock and replaced whole.
 
 use std::sync::Arc;
+#[cfg(not(shuttle))]
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
+#[cfg(shuttle)]
+use shuttle::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::timeout;
 
