@@ -253,7 +253,36 @@ const DEPRECATE_EOF: u32 = 1 << 24;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_response_breaks_it(flags: u32, rest: Vec<u8>) {
+            let Ok(parsed) = HandshakeResponse::parse(response(flags | PROTOCOL_41, &rest)) else {
+                return Ok(());
+            };
+            // What is passed on is read as it was.
+            let (username, database) = (parsed.username().to_owned(), parsed.database().map(str::to_owned));
+            for again in [parsed.without_tls(), parsed.with_empty_password()] {
+                let again = HandshakeResponse::parse(again).unwrap();
+                prop_assert_eq!(again.username(), &username);
+                prop_assert_eq!(again.database(), database.as_deref());
+            }
+            let shared = parsed.for_proxy();
+            let again = HandshakeResponse::parse(shared.with_empty_password()).unwrap();
+            prop_assert_eq!(again.username(), &username);
+        }
+
+        #[test]
+        fn no_greeting_breaks_it(rest: Vec<u8>) {
+            let mut greeting = [b"\x0a8.4.0\0", rest.as_slice()].concat();
+            if offer_tls(&mut greeting).is_ok() && disguise(&mut greeting).is_ok() {
+                ask_in_clear(&mut greeting);
+            }
+        }
+    }
 
     fn response(flags: u32, rest: &[u8]) -> Vec<u8> {
         let mut payload = flags.to_le_bytes().to_vec();

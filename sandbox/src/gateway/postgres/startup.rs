@@ -112,7 +112,23 @@ const GSS_REQUEST: u32 = 1234 << 16 | 5680;
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_packet_breaks_it(code: u32, rest: Vec<u8>, any: Vec<u8>) {
+            for bytes in [packet(3 << 16, &rest), packet(code, &rest), any] {
+                let read = FirstPacket::read(&mut bytes.as_slice()).now_or_never().unwrap();
+                if let Ok(FirstPacket::Startup(startup)) = read {
+                    prop_assert_eq!(startup.packet(), &bytes[..]);
+                    startup.names().for_each(drop);
+                }
+            }
+        }
+    }
 
     fn packet(code: u32, rest: &[u8]) -> Vec<u8> {
         let length = u32::try_from(rest.len()).unwrap() + HEADER;
