@@ -15,7 +15,7 @@
 //! | RDS Proxy: shared connections, pinning, its limits and words | [`SandboxBuilder::proxies`], [`Gateway::proxy_metrics`] |
 //! | faults | [`Gateway::play_next`], [`Gateway::play_at_connect`], [`Gateway::silence_connections`], [`Gateway::kill_connections`], [`Server::demote`], [`Server::kill`], [`Server::restart`] |
 //! | servers without a gateway, or set up differently | [`backend`] |
-//! | the same on the command line | `rds-sandbox --help` |
+//! | the same on the command line, with faults by HTTP | `rds-sandbox --help` |
 //!
 //! Nothing is left behind, even if the program that owns a sandbox is killed.
 

@@ -3,7 +3,9 @@
 use std::fmt::{self, Display};
 use std::path::Path;
 
-use sqlx_rds_sandbox::{Endpoint, Engine, Sandbox, Server};
+use sqlx_rds_sandbox::{Endpoint, Engine, Server};
+
+use super::plane::Plane;
 
 /// How the variables say who logs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +47,8 @@ impl Display for Variable {
 }
 
 /// The variables. `RDS_SANDBOX_STATE` is the last: whoever has seen it printed has seen all.
-pub(crate) fn environment(sandbox: &Sandbox, state: &Path, login: Login) -> Vec<Variable> {
+pub(crate) fn environment(plane: &Plane, state: &Path, login: Login) -> Vec<Variable> {
+    let sandbox = &plane.sandbox;
     let aws = sandbox.aws();
     let ca_path = sandbox.ca_path().display();
     let mut variables = vec![
@@ -114,6 +117,9 @@ pub(crate) fn environment(sandbox: &Sandbox, state: &Path, login: Login) -> Vec<
         let endpoint = proxy.endpoint();
         variables.extend(parts("RDS Proxy for MySQL", "MYSQL_PROXY", endpoint));
     }
+    let comment = "where faults can be ordered by HTTP";
+    let control = plane.control.endpoint().endpoint;
+    variables.push(Variable::new(comment, "RDS_SANDBOX_CONTROL", control));
     let comment = "for `rds-sandbox token`";
     variables.push(Variable::new(comment, "RDS_SANDBOX_STATE", state.display()));
     variables

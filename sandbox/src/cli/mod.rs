@@ -1,5 +1,6 @@
 //! The commands and their options.
 
+mod control;
 mod environment;
 mod failure;
 mod plane;

@@ -6,6 +6,7 @@ use clap::Args;
 use sqlx_rds_sandbox::backend::{MariaDb, Postgres};
 use sqlx_rds_sandbox::{Error, ProxyOptions, Sandbox};
 
+use super::control::Control;
 use super::stop::{Cause, Stop};
 use super::{EngineName, Failure};
 
@@ -22,7 +23,8 @@ pub(crate) struct Wanted {
 
 /// A sandbox, and the servers behind it.
 pub(crate) struct Plane {
-    pub(crate) sandbox: Sandbox,
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) control: Control,
     servers: Servers,
 }
 
@@ -46,7 +48,15 @@ impl Wanted {
             cause = stop.wait() => Ok(Err(cause)),
         };
         match started {
-            Ok(Ok(sandbox)) => Ok(Ok(Plane { sandbox, servers })),
+            Ok(Ok(sandbox)) => {
+                let sandbox = Arc::new(sandbox);
+                let control = Control::start(&sandbox).await?;
+                Ok(Ok(Plane {
+                    sandbox,
+                    control,
+                    servers,
+                }))
+            }
             Ok(Err(cause)) => {
                 servers.end().await;
                 Ok(Err(cause))
@@ -94,7 +104,11 @@ impl Wanted {
 impl Plane {
     /// Waits until no process and no file is left.
     pub(crate) async fn end(self) {
-        self.sandbox.end().await;
+        drop(self.control);
+        // Where a request is still being served, the sandbox ends with that.
+        if let Some(sandbox) = Arc::into_inner(self.sandbox) {
+            sandbox.end().await;
+        }
         self.servers.end().await;
     }
 }

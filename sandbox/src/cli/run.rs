@@ -63,8 +63,8 @@ impl Run {
         // A place of its own, since several commands may run, each in its sandbox.
         let directory = tempfile::tempdir().map_err(Failure::to("make a temporary directory"))?;
         let state = directory.path().join("rds-sandbox.json");
-        let state = State::write_to(state, &Summary::of(&plane.sandbox))?;
-        let variables = environment(&plane.sandbox, state.path(), login);
+        let state = State::write_to(state, &Summary::of(plane))?;
+        let variables = environment(plane, state.path(), login);
 
         let Some((program, arguments)) = self.command.split_first() else {
             return Err(Failure::new("no command is given"));

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use sqlx_rds_sandbox::{AwsKeys, Endpoint, Engine, Sandbox, Server};
+use sqlx_rds_sandbox::{AwsKeys, Endpoint, Engine, Server};
+
+use super::control::ControlEndpoint;
+use super::plane::Plane;
 
 /// What `up --json` prints and what the state file holds. Other tools rely on its shape.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +21,7 @@ pub(crate) struct Summary {
     pub(crate) postgres_proxy: Option<Endpoint>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mysql_proxy: Option<Endpoint>,
+    pub(crate) control: ControlEndpoint,
 }
 
 /// [`AwsKeys`], which the library keeps from being written anywhere by accident.
@@ -30,7 +34,8 @@ pub(crate) struct Keys {
 }
 
 impl Summary {
-    pub(crate) fn of(sandbox: &Sandbox) -> Self {
+    pub(crate) fn of(plane: &Plane) -> Self {
+        let sandbox = &plane.sandbox;
         let endpoint = |server: Option<&Server>| server.map(|server| server.endpoint().clone());
         let AwsKeys {
             region,
@@ -50,6 +55,7 @@ impl Summary {
             mysql: endpoint(sandbox.engine(Engine::MySql)),
             postgres_proxy: endpoint(sandbox.proxy(Engine::Postgres)),
             mysql_proxy: endpoint(sandbox.proxy(Engine::MySql)),
+            control: plane.control.endpoint(),
         }
     }
 }

@@ -3,11 +3,10 @@
 use std::io::{self, Write};
 
 use clap::Args;
-use sqlx_rds_sandbox::Sandbox;
 
 use super::Failure;
 use super::environment::{Login, environment};
-use super::plane::Wanted;
+use super::plane::{Plane, Wanted};
 use super::state::State;
 use super::stop::Stop;
 use super::summary::Summary;
@@ -37,7 +36,7 @@ impl Up {
             Ok(plane) => plane,
             Err(cause) => return cause.too_early(),
         };
-        let announced = self.announce(&plane.sandbox);
+        let announced = self.announce(&plane);
         if announced.is_ok() {
             stop.wait().await;
         }
@@ -48,12 +47,12 @@ impl Up {
     }
 
     /// Tells other programs about the sandbox, through the state file and on standard output.
-    fn announce(&self, sandbox: &Sandbox) -> Result<State, Failure> {
-        let summary = Summary::of(sandbox);
+    fn announce(&self, plane: &Plane) -> Result<State, Failure> {
+        let summary = Summary::of(plane);
         let state = State::write(&summary)?;
         let lines = match self.json {
             true => vec![serde_json::to_string(&summary).map_err(Failure::to("write JSON"))?],
-            false => environment(sandbox, state.path(), Login::Iam)
+            false => environment(plane, state.path(), Login::Iam)
                 .iter()
                 .map(ToString::to_string)
                 .collect(),

@@ -81,6 +81,7 @@ fn json_has_exactly_the_promised_shape() {
         [
             "aws",
             "ca_pem",
+            "control",
             "mysql",
             "mysql_proxy",
             "postgres",
@@ -161,7 +162,7 @@ fn an_engine_not_asked_for_by_name_may_be_missing() {
     let sandbox = Running::start_with(&["--json"], &[("SANDBOX_MYSQL_BIN", "/nowhere")]);
     assert_eq!(
         keys(&sandbox.summary()),
-        ["aws", "ca_pem", "postgres", "postgres_proxy"]
+        ["aws", "ca_pem", "control", "postgres", "postgres_proxy"]
     );
     sandbox.close();
 }
@@ -342,4 +343,71 @@ fn keys(object: &serde_json::Value) -> Vec<&str> {
         .keys()
         .map(String::as_str)
         .collect()
+}
+
+/// Orders a fault as a test in any language would, with an HTTP client of the usual kind.
+#[test]
+fn faults_can_be_ordered_by_http() {
+    let sandbox = Running::start(&["--json", "--engine", "postgres"]);
+    let summary = sandbox.summary();
+    let endpoint = text(&summary["control"]["endpoint"]);
+    let script = r#"
+import json, sys, urllib.error, urllib.request
+
+def ask(method, path, body=None):
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(sys.argv[1] + path, data, headers, method=method)
+    try:
+        answer = urllib.request.urlopen(request)
+        return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+print(ask("POST", "/postgres/play-next", {"logins": 1, "fault": "refuse_token"}))
+print(ask("POST", "/postgres/play-next", {"logins": 1, "fault": "nonsense"})[0])
+print(ask("POST", "/mysql/stop")[0])
+print(ask("POST", "/postgres/explode")[0])
+print(ask("POST", "/postgres/demote"))
+print(ask("POST", "/clock", {"advance_seconds": 5})[0])
+print(ask("GET", "/postgres_proxy/metrics"))
+"#;
+    let mut python = Command::new("python3");
+    let answer = python.args(["-c", script, endpoint]).output().unwrap();
+    let lines: Vec<_> = stdout(&answer).lines().map(str::to_owned).collect();
+    assert_eq!(
+        lines,
+        [
+            "(200, {})",
+            "422",
+            "404",
+            "404",
+            "(200, {})",
+            "200",
+            "(200, {'client_connections': 0, 'database_connections': 0, \
+             'database_connections_currently_borrowed': 0, \
+             'database_connections_currently_session_pinned': 0, 'pins': []})",
+        ],
+        "{}",
+        stderr(&answer)
+    );
+    let postgres = &summary["postgres"];
+    let query = |sql: &str| {
+        Command::new("psql")
+            .args(["-XAtc", sql, "-h", text(&postgres["host"])])
+            .args(["-p", &postgres["port"].to_string(), "-U", "app", "orders"])
+            .env("PGSSLMODE", "verify-full")
+            .env("PGSSLROOTCERT", text(&summary["ca_pem"]))
+            .env("PGPASSWORD", sandbox.token(&["--user", "app"]))
+            .output()
+            .unwrap()
+    };
+    assert!(stderr(&query("SELECT 1")).contains("PAM authentication failed"));
+    let refused = query("CREATE TABLE t (n int)");
+    assert!(
+        stderr(&refused).contains("read-only"),
+        "{}",
+        stderr(&refused)
+    );
+    sandbox.close();
 }
