@@ -49,6 +49,51 @@ async fn transactions() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_minute_of_frost_on_postgres() {
+    a_minute_of_frost(Engine::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_minute_of_frost_on_mysql() {
+    a_minute_of_frost(Engine::MySql).await;
+}
+
+/// What Lambda does to a worker between two invocations: it stops, and wakes with dead sockets and
+/// a login that is refused. The one test that spends real time, since no clock of ours is in it.
+async fn a_minute_of_frost(engine: Engine) {
+    let stage = Stage::sqlx_rds(engine).await;
+    let mut app = stage.start("heartbeat", &[]);
+    for _ in 0..5 {
+        let line = app.line();
+        assert!(line.starts_with("beat "), "{line}");
+    }
+    let gateway = stage.server().gateway();
+    app.signal("-STOP");
+    assert_eq!(gateway.kill_connections(), 4);
+    gateway.refuse_next(1);
+    let logins = gateway.events().len();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    app.signal("-CONT");
+
+    // A beat may have been under way, and others told before the frost.
+    let lines: Vec<String> = (0..30).map(|_| app.line()).collect();
+    let missed = lines.iter().filter(|line| line.starts_with("missed "));
+    assert!(missed.count() <= 1, "{lines:#?}");
+    assert!(
+        lines[10..].iter().all(|line| line.starts_with("beat ")),
+        "{lines:#?}"
+    );
+    let logins = gateway.events().len() - logins;
+    assert!(
+        (5..=6).contains(&logins),
+        "{logins}: four, and those refused"
+    );
+    app.interrupt();
+    app.finish();
+    gateway.wait_for_connections(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn json() {
     let said = both_say(Engine::Postgres, "json", &[&[]]).await;
     assert!(

@@ -52,7 +52,7 @@ impl Stage {
         stage
     }
 
-    fn server(&self) -> &Server {
+    pub(crate) fn server(&self) -> &Server {
         self.sandbox.engine(self.engine).unwrap()
     }
 
@@ -134,8 +134,12 @@ impl Running {
 
     /// Does what Ctrl-C does.
     pub(crate) fn interrupt(&self) {
+        self.signal("-INT");
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
         let kill = Command::new("kill")
-            .args(["-INT", &self.child.id().to_string()])
+            .args([name, &self.child.id().to_string()])
             .status();
         assert!(kill.unwrap().success());
     }
