@@ -26,7 +26,10 @@ where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
     let options: ConnectOptions<DB> = url.parse()?;
-    let settings = PoolOptions::new().max_connections(4).min_connections(4);
+    let settings = PoolOptions::new()
+        .max_connections(4)
+        .min_connections(4)
+        .acquire_timeout(Duration::from_secs(2));
     let pool = settings.connect_with(options).await?;
     let mut ticks = interval(Duration::from_millis(100));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

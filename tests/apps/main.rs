@@ -94,6 +94,46 @@ async fn a_minute_of_frost(engine: Engine) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_fails_and_answers_again_on_postgres() {
+    a_name_that_fails_and_answers_again(Engine::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_fails_and_answers_again_on_mysql() {
+    a_name_that_fails_and_answers_again(Engine::MySql).await;
+}
+
+async fn a_name_that_fails_and_answers_again(engine: Engine) {
+    let stage = Stage::sqlx_rds(engine).await;
+    let hosts = stage.hosts();
+    let mut app = stage.start_by_name("heartbeat", &hosts);
+    let line = app.line();
+    assert!(line.starts_with("beat "), "{line}");
+    // What is open needs no name.
+    hosts.fail();
+    for _ in 0..3 {
+        let line = app.line();
+        assert!(line.starts_with("beat "), "{line}");
+    }
+    stage.server().gateway().kill_connections();
+    let mut line = app.line();
+    while !line.contains("failed to lookup address information") {
+        line = app.line();
+    }
+    hosts.answer();
+    while line.starts_with("missed ") {
+        line = app.line();
+    }
+    for _ in 0..5 {
+        let line = app.line();
+        assert!(line.starts_with("beat "), "{line}");
+    }
+    app.interrupt();
+    app.finish();
+    stage.assert_logins();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn json() {
     let said = both_say(Engine::Postgres, "json", &[&[]]).await;
     assert!(

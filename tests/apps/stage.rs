@@ -1,12 +1,14 @@
 //! Where an app runs: a database of its own behind a gateway of its own, and the environment that
 //! leads there.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sqlx_rds_sandbox::{Engine, Sandbox, Server, Verdict, backend};
+use tempfile::TempDir;
 
 pub(crate) struct Stage {
     sandbox: Sandbox,
@@ -75,10 +77,36 @@ impl Stage {
 
     /// Starts the twin of an app that belongs here.
     pub(crate) fn start(&self, app: &str, arguments: &[&str]) -> Running {
-        let mut command = self.command(app, arguments);
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        Running { child, output }
+        Running::of(self.command(app, arguments))
+    }
+
+    /// Starts an app of sqlx-rds that finds its server by name, in `hosts` and nowhere else.
+    pub(crate) fn start_by_name(&self, app: &str, hosts: &Hosts) -> Running {
+        let endpoint = self.server().endpoint();
+        let (address, name) = (&endpoint.host, &endpoint.sign_host);
+        let url = self.server().url_of(&self.database);
+        let url = url.replacen(&format!("@{address}:"), &format!("@{name}:"), 1);
+        let plain = self.command(app, &[]);
+        let mut command = Command::new("/usr/bin/unshare");
+        command
+            .args(["--map-root-user", "--mount", "/bin/sh", "-euc"])
+            .arg(r#"mount --bind "$1" /etc/hosts; mount --bind "$2" /etc/nsswitch.conf; exec "$3""#)
+            .arg("sh")
+            .args([hosts.hosts(), hosts.nsswitch()])
+            .arg(plain.get_program())
+            .env_clear()
+            .envs(
+                plain
+                    .get_envs()
+                    .filter_map(|(key, value)| Some((key, value?))),
+            )
+            .env("DATABASE_URL", url);
+        Running::of(command)
+    }
+
+    pub(crate) fn hosts(&self) -> Hosts {
+        let endpoint = self.server().endpoint();
+        Hosts::new(format!("{} {}\n", endpoint.host, endpoint.sign_host))
     }
 
     /// All logins were by a token that was good, and there was one at least.
@@ -125,6 +153,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    fn of(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Self { child, output }
+    }
+
     /// Waits for a line of its output.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
@@ -157,6 +191,41 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A name service of a test's own.
+pub(crate) struct Hosts {
+    directory: TempDir,
+    entry: String,
+}
+
+impl Hosts {
+    fn new(entry: String) -> Self {
+        let this = Self {
+            directory: tempfile::tempdir().unwrap(),
+            entry,
+        };
+        fs::write(this.nsswitch(), "hosts: files\n").unwrap();
+        this.answer();
+        this
+    }
+
+    fn hosts(&self) -> PathBuf {
+        self.directory.path().join("hosts")
+    }
+
+    fn nsswitch(&self) -> PathBuf {
+        self.directory.path().join("nsswitch.conf")
+    }
+
+    // Both write into the file that the app sees, rather than replace it.
+    pub(crate) fn answer(&self) {
+        fs::write(self.hosts(), &self.entry).unwrap();
+    }
+
+    pub(crate) fn fail(&self) {
+        fs::write(self.hosts(), "").unwrap();
     }
 }
 
