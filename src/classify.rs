@@ -138,7 +138,12 @@ pub(crate) fn relayed_as(kind: ErrorKind) -> (&'static str, u16) {
 /// PostgreSQL, Aurora PostgreSQL and Aurora DSQL, by SQLSTATE; `ends` is whether the error ends the
 /// session.
 #[cfg(any(feature = "postgres", test))]
-fn of_postgres(code: &str, routine: Option<&str>, message: &str, ends: bool) -> ErrorKind {
+pub(crate) fn of_postgres(
+    code: &str,
+    routine: Option<&str>,
+    message: &str,
+    ends: bool,
+) -> ErrorKind {
     let relayed = RELAYED
         .iter()
         .find(|(_, relayed, _)| routine == Some(*relayed));
@@ -176,7 +181,7 @@ fn of_postgres(code: &str, routine: Option<&str>, message: &str, ends: bool) -> 
 
 /// MySQL and MariaDB, by error number: their SQLSTATEs lump too much together (1040 is `08004`).
 #[cfg(any(feature = "mysql", test))]
-fn of_mysql(number: u16, message: &str) -> ErrorKind {
+pub(crate) fn of_mysql(number: u16, message: &str) -> ErrorKind {
     let of_a_login = matches!(number, 1040 | 1045 | 1105 | 3159 | 9501);
     if of_a_login && let Some(kind) = of_proxy(message) {
         return kind;

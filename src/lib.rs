@@ -17,6 +17,9 @@ mod engine;
 mod epoch;
 mod error;
 mod executor;
+#[cfg(all(any(test, fuzzing), feature = "postgres", feature = "mysql"))]
+#[path = "../tests/fuzz/sqlx_rds.rs"]
+pub mod fuzz;
 mod hooks;
 #[cfg(all(test, shuttle))]
 #[path = "../tests/shuttle/interleavings.rs"]

@@ -27,6 +27,9 @@ mod endpoint;
 mod error;
 mod event;
 mod fault;
+#[cfg(any(test, fuzzing))]
+#[path = "../../tests/fuzz/sandbox.rs"]
+pub mod fuzz;
 mod gateway;
 mod refusal;
 mod sandbox;

@@ -187,6 +187,13 @@ impl Drop for Gateway {
     }
 }
 
+/// What the fuzz targets reach of the parsers.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz {
+    pub(crate) use super::mysql::fuzz as mysql;
+    pub(crate) use super::postgres::fuzz as postgres;
+}
+
 async fn accept(listener: TcpListener, gate: Arc<Gate>) {
     loop {
         match listener.accept().await {

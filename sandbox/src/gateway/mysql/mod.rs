@@ -236,6 +236,27 @@ async fn relay_login(
     }
 }
 
+/// Gives bytes to whatever reads those of a client or a server.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    if let Ok(response) = HandshakeResponse::parse(bytes.to_vec()) {
+        let _ = response.with_empty_password();
+        let _ = response.for_proxy().with_empty_password();
+    }
+    let mut greeting = bytes.to_vec();
+    if handshake::offer_tls(&mut greeting).is_ok() && handshake::disguise(&mut greeting).is_ok() {
+        handshake::ask_in_clear(&mut greeting);
+    }
+    for deprecate_eof in [false, true] {
+        let mut input = bytes::BytesMut::from(bytes);
+        let mut response = response::Response::new(deprecate_eof, false);
+        while let Some(packet) = proxy::split_packet(&mut input) {
+            response.receive(&packet);
+        }
+    }
+    let _ = crate::gateway::proxy::mysql_effect(&String::from_utf8_lossy(bytes));
+}
+
 fn invalid(reason: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
 }

@@ -73,6 +73,17 @@ pub(super) fn session_start(parameters: &Bytes) -> BytesMut {
     output
 }
 
+/// Takes bytes for messages, and what is SQL in them for SQL.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzz(bytes: &[u8]) {
+    let mut buffer = BytesMut::from(bytes);
+    while let Some(frame) = Frame::take(&mut buffer) {
+        if let Some(sql) = frame.sql() {
+            let _ = crate::gateway::proxy::postgres_effect(&String::from_utf8_lossy(sql));
+        }
+    }
+}
+
 /// Kind, length.
 const HEADER: usize = 5;
 
@@ -123,10 +134,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_break_it(bytes: Vec<u8>) {
-            let mut buffer = BytesMut::from(&bytes[..]);
-            while let Some(frame) = Frame::take(&mut buffer) {
-                frame.sql();
-            }
+            fuzz(&bytes);
         }
     }
 }

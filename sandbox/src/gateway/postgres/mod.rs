@@ -193,6 +193,24 @@ async fn judge_token(
     }))
 }
 
+/// Gives bytes to whatever reads those of a client.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    // Bytes that are all there are read at once.
+    let mut context = Context::from_waker(Waker::noop());
+    let mut input = bytes;
+    let first = pin!(FirstPacket::read(&mut input)).poll(&mut context);
+    if let Poll::Ready(Ok(FirstPacket::Startup(startup))) = first {
+        startup.names().for_each(drop);
+    }
+    let mut input = bytes;
+    let _ = pin!(message::read_password(&mut input)).poll(&mut context);
+    frame::fuzz(bytes);
+}
+
 fn invalid(reason: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
 }
