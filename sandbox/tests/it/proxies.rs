@@ -241,9 +241,13 @@ async fn clients_that_are_idle_or_old_are_cut() {
     let sandbox = postgres(two_connections()).await;
     let mut client = pg_client(&sandbox).await;
     client.execute("SELECT 1").await.unwrap();
+    let mut pinned = pg_client(&sandbox).await;
+    pinned.execute("SET application_name = 'x'").await.unwrap();
     sandbox.clock().advance(half_an_hour);
     proxy(&sandbox).gateway().wait_for_connections(0).await;
     client.execute("SELECT 1").await.unwrap_err();
+    assert_eq!(metrics(&sandbox).database_connections_currently_borrowed, 0);
+    drop(pinned);
 
     let sandbox = mysql(two_connections()).await;
     let mut pinned = mysql_client(&sandbox).await;

@@ -250,12 +250,18 @@ impl Session<'_> {
             }
             while let Some(frame) = Frame::take(&mut lease.input) {
                 self.statements.receive(frame, lease, &mut self.output);
+                self.active = self.gate.now();
             }
             if lease.is_at_rest() && !lease.is_pinned() {
                 return Ok(true);
             }
+            let idle_end = self.active + self.proxy.options.idle_client_timeout;
             let server = &mut **lease;
             tokio::select! {
+                // Also one that is pinned.
+                () = self.gate.clock().reached(idle_end), if server.is_at_rest() => {
+                    return Ok(false);
+                }
                 read = self.from_client.read_buf(&mut self.input), if server.output.len() < MAX_AHEAD => {
                     if read? == 0 {
                         return Ok(false);
