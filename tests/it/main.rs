@@ -14,6 +14,7 @@ mod faults;
 mod heal;
 mod layers;
 mod load;
+mod logged;
 mod login;
 mod manager;
 mod options;

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Once, PoisonError, RwLock};
+use std::sync::{Mutex, Once, PoisonError, RwLock};
 
 use sqlx_rds_sandbox::AwsKeys;
 use tracing::Level;
@@ -11,6 +11,8 @@ use tracing::Level;
 /// Parts of a token, however it is escaped; the tests' own secrets come to these.
 static SECRETS: RwLock<Vec<String>> = RwLock::new(Vec::new());
 static SEEN: AtomicUsize = AtomicUsize::new(0);
+/// What this crate said while it connected, with the address in each line.
+static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Looks for the secrets of one sandbox from now on.
 pub(crate) fn watch(keys: &AwsKeys) {
@@ -43,6 +45,32 @@ fn start() {
     }));
 }
 
+/// What was said at `INFO` and above while connecting to this port: levels and messages.
+pub(crate) fn said(port: u16) -> Vec<String> {
+    let address = format!("server.port={port}}}");
+    let said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    said.iter()
+        .filter(|line| line.contains(&address))
+        .filter_map(|line| {
+            let level = ["ERROR", "WARN", "INFO"]
+                .into_iter()
+                .find(|level| line.contains(&format!(" {level} ")))?;
+            let message = MESSAGES.iter().find(|message| line.contains(**message))?;
+            Some(format!("{level} {message}"))
+        })
+        .collect()
+}
+
+const MESSAGES: &[&str] = &[
+    "AWS credentials could not be fetched",
+    "connect failed",
+    "login could not be refreshed",
+    "login refused",
+    "logins are no longer refused",
+    "logins are refused: pausing",
+    "not yet, trying again",
+];
+
 /// How many pieces of log were read.
 pub(crate) fn seen() -> usize {
     SEEN.load(Ordering::Relaxed)
@@ -53,7 +81,12 @@ struct Spy;
 impl Write for Spy {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         SEEN.fetch_add(1, Ordering::Relaxed);
-        look_at(&String::from_utf8_lossy(bytes));
+        let line = String::from_utf8_lossy(bytes);
+        look_at(&line);
+        if line.contains(" sqlx_rds::") && line.contains("server.port=") {
+            let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+            said.push(line.into_owned());
+        }
         Ok(bytes.len())
     }
 
