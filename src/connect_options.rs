@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::cap::Cap;
 use crate::clock::Clock;
 use crate::engine::{Address, Engine, OptionsOf, has_password};
 use crate::error::ConfigError;
@@ -123,7 +124,7 @@ impl<DB: Engine> ConnectOptions<DB> {
             clock: Clock::system(),
             connect_timeout: Duration::from_secs(30),
             verify_writer: false,
-            max_connecting: NonZeroU32::new(8),
+            max_connecting: Some(Cap::of(|name| std::env::var(name).ok()).max_connecting),
             max_connects_per_second: NonZeroU32::new(20),
             has_password,
             has_password_in_url: false,
@@ -241,7 +242,8 @@ impl<DB: Engine> ConnectOptions<DB> {
         self
     }
 
-    /// How many connects may be under way at once. Default: 8; `None` for any number.
+    /// How many connects may be under way at once. Default: 8, and on AWS Lambda 2 for each vCPU;
+    /// `None` for any number.
     ///
     /// All pools over one [`Connector`](crate::Connector) share it.
     #[must_use]

@@ -4,6 +4,7 @@
 mod backoff;
 mod breaker;
 mod cap;
+mod capacity;
 mod ceiling;
 mod census;
 mod classify;
@@ -17,6 +18,7 @@ mod engine;
 mod epoch;
 mod error;
 mod executor;
+mod fleet;
 #[cfg(all(any(test, fuzzing), feature = "postgres", feature = "mysql"))]
 #[path = "../tests/fuzz/sqlx_rds.rs"]
 pub mod fuzz;
@@ -34,6 +36,7 @@ mod open;
 mod options;
 mod parked;
 mod password;
+mod plan;
 mod queue;
 mod random;
 mod retry;
@@ -50,12 +53,15 @@ mod url;
 
 pub mod pool;
 
+pub use self::cap::{Cap, InitializationType};
+pub use self::capacity::DbEngine;
 pub use self::clock::{Clock, Moment};
 pub use self::connect_options::ConnectOptions;
 pub use self::connector::Connector;
 pub use self::endpoint::Endpoint;
 pub use self::engine::Engine;
 pub use self::error::{ConfigError, LoginError, LoginsSuspended, NotWriter, Overloaded};
+pub use self::fleet::Fleet;
 pub use self::kind::{ErrorKind, Recovery};
 #[cfg(feature = "iam")]
 pub use self::login::environment::EnvironmentCredentialsProvider;
@@ -63,6 +69,7 @@ pub use self::login::{Login, ProvideLogin, ProvideLoginFuture};
 pub use self::managed::ManagedConnection;
 pub use self::manager::Manager;
 pub use self::password::Password;
+pub use self::plan::{Plan, PlanWarning, ProxySettings};
 pub use self::pool::{CloseEvent, Pool, PoolConnection, PoolConnectionMetadata, PoolOptions};
 pub use self::tls::RootCertificates;
 

@@ -7,10 +7,11 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 use log::LevelFilter;
 
-use crate::cap;
+use crate::cap::Cap;
 use crate::engine::Engine;
 use crate::error::ConfigError;
 use crate::hooks::{Hooks, PoolConnectionMetadata};
+use crate::plan::Plan;
 
 /// Settings of a [`Pool`](crate::Pool), with the names and meanings of [`sqlx::pool::PoolOptions`].
 pub struct PoolOptions<DB: Engine> {
@@ -40,7 +41,7 @@ impl<DB: Engine> PoolOptions<DB> {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            max_connections: cap::default_max_connections(|name| std::env::var(name).ok()),
+            max_connections: Cap::of(|name| std::env::var(name).ok()).max_connections,
             min_connections: 0,
             acquire_timeout: Duration::from_secs(30),
             max_waiters: None,
@@ -289,6 +290,19 @@ impl<DB: Engine> PoolOptions<DB> {
     {
         self.hooks.after_release = Some(Arc::new(callback));
         self
+    }
+
+    /// What a [`Plan`] says: `max_connections`, `acquire_timeout`, `idle_timeout` and
+    /// `max_lifetime`. What is set after it counts.
+    ///
+    /// The plan's connects per second go to
+    /// [`ConnectOptions::max_connects_per_second`](crate::ConnectOptions::max_connects_per_second).
+    #[must_use]
+    pub fn plan(self, plan: &Plan) -> Self {
+        self.max_connections(plan.max_connections)
+            .acquire_timeout(plan.acquire_timeout)
+            .idle_timeout(plan.idle_timeout)
+            .max_lifetime(plan.max_lifetime)
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {

@@ -22,7 +22,8 @@ const LAYERS: &[&[&str]] = &[
         "telemetry",
     ],
     &[
-        "sign", "classify", "backoff", "cap", "epoch", "parked", "ceiling", "breaker",
+        "sign", "classify", "backoff", "cap", "capacity", "plan", "fleet", "epoch", "parked",
+        "ceiling", "breaker",
     ],
     &["login", "retry", "tls", "census", "queue", "limiter"],
     &["engine", "url", "connect_options", "hooks", "connector"],
