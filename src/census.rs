@@ -35,6 +35,15 @@ impl Census {
         *self.0.borrow()
     }
 
+    /// Resolves at the next change after this call.
+    pub(crate) fn change(&self) -> impl Future<Output = ()> {
+        let mut changes = self.0.subscribe();
+        async move {
+            // Cannot fail, as above.
+            let _ = changes.changed().await;
+        }
+    }
+
     /// Waits until fewer than `count` are open.
     pub(crate) async fn below(&self, count: usize) {
         // Cannot fail, as above.

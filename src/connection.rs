@@ -231,7 +231,8 @@ async fn show<DB: Engine>(
 fn give_back<DB: Engine>(mut object: Object<Manager<DB>>) {
     let now = object.managed.shared.clock.now();
     object.managed.idle_since = now;
-    let due = object.managed.shared.sweep_is_due(now);
+    let shared = &object.managed.shared;
+    let due = shared.options.keeps_none_idle() || shared.sweep_is_due(now);
     let pool = due.then(|| Object::pool(&object)).flatten();
     let waited_for = waited_for(&object);
     drop(object);

@@ -14,6 +14,7 @@ use crate::backoff::Backoff;
 use crate::breaker::{Admission, Breaker};
 use crate::clock::Clock;
 use crate::connect_options::{ConnectOptions, Resolved};
+use crate::deadline;
 use crate::endpoint::Endpoint;
 use crate::engine::{Engine, OptionsOf};
 use crate::error::{ConfigError, LoginError, LoginsSuspended, NotWriter};
@@ -89,7 +90,7 @@ impl<DB: Engine> Connector<DB> {
     ///
     /// Cancel safe: a half-open connection is dropped.
     pub async fn connect(&self) -> Result<DB::Connection, sqlx::Error> {
-        let deadline = Instant::now() + self.0.connect_timeout;
+        let deadline = deadline::of(Instant::now(), self.0.connect_timeout);
         self.connect_by(deadline, None, || false)
             .await
             .map(|(connection, _)| connection)

@@ -37,7 +37,8 @@ impl Keeper {
             return;
         }
         let options = &pool.manager().shared.options;
-        if let Some(pause) = pause(options)
+        if options.keeps_house
+            && let Some(pause) = pause(options)
             && let Ok(runtime) = Handle::try_current()
         {
             *task = Some(runtime.spawn(keep(pool.weak(), pause)));

@@ -13,6 +13,7 @@ mod close_event;
 mod connect_options;
 mod connection;
 mod connector;
+mod deadline;
 mod endpoint;
 mod engine;
 mod epoch;
@@ -51,6 +52,8 @@ mod tls;
 mod transaction;
 mod url;
 
+#[cfg(feature = "lambda")]
+pub mod lambda;
 pub mod pool;
 
 pub use self::cap::{Cap, InitializationType};

@@ -208,6 +208,9 @@ impl<DB: Engine> Managed<DB> {
 
     /// Why an idle connection is not fit for use, as far as that shows without asking the server.
     pub(crate) fn flaw(&self, metadata: &PoolConnectionMetadata) -> Option<DiscardReason> {
+        let options = &self.shared.options;
+        // Zero is for those that nobody waits for, which are closed when they come back.
+        let idle_timeout = options.idle_timeout.filter(|limit| !limit.is_zero());
         let over =
             |time: Duration, limit: Option<Duration>| limit.is_some_and(|limit| time > limit);
         if let State::Unfit(reason) = self.state {
@@ -216,7 +219,7 @@ impl<DB: Engine> Managed<DB> {
             Some(DiscardReason::Epoch)
         } else if over(metadata.age, self.lifetime) {
             Some(DiscardReason::Lifetime)
-        } else if over(metadata.idle_for, self.shared.options.idle_timeout) {
+        } else if over(metadata.idle_for, idle_timeout) {
             Some(DiscardReason::Idle)
         } else {
             None

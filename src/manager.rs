@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::connect_options::ConnectOptions;
 use crate::connector::Connector;
+use crate::deadline;
 use crate::engine::{Engine, OptionsOf};
 use crate::error::ConfigError;
 use crate::hooks::{Hook, PoolConnectionMetadata};
@@ -67,7 +68,17 @@ pub(crate) fn take_idle<DB: Engine>(
 
 /// Lets go of idle connections that are not fit for use.
 pub(crate) fn sweep<DB: Engine>(pool: &managed::Pool<Manager<DB>>) {
-    let now = pool.manager().shared.clock.now();
+    let shared = &pool.manager().shared;
+    let now = shared.clock.now();
+    if shared.options.keeps_none_idle() {
+        // One that somebody waits for is as good as taken.
+        if pool.status().waiting == 0 {
+            for connection in pool.retain(|_, _| false).removed {
+                telemetry::discarded(DiscardReason::Idle, connection.managed.generation);
+            }
+        }
+        return;
+    }
     // The removed ones say goodbye when they are dropped, here, with no lock held.
     for connection in pool
         .retain(|kept, _| kept.managed.flaw(&kept.managed.metadata(now)).is_none())
@@ -264,7 +275,7 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
         let deadline = match GET.try_with(|get| *get) {
             Ok(Get::By(deadline) | Get::More(deadline)) => deadline,
             Ok(Get::Idle) => return Err(sqlx::Error::PoolTimedOut),
-            Err(_) => Instant::now() + self.shared.options.acquire_timeout,
+            Err(_) => deadline::of(Instant::now(), self.shared.options.acquire_timeout),
         };
         // Boxed, for it is large, and the future of every `get` would be as large.
         let managed = Box::pin(self.open_unless_closed(deadline)).await?;

@@ -27,6 +27,8 @@ pub struct PoolOptions<DB: Engine> {
     pub(crate) test_before_acquire: bool,
     pub(crate) ping_after: Duration,
     pub(crate) ping_timeout: Duration,
+    /// Whether a task lets unused connections go and keeps `min_connections`.
+    pub(crate) keeps_house: bool,
     pub(crate) hooks: Hooks<DB>,
 }
 
@@ -53,6 +55,7 @@ impl<DB: Engine> PoolOptions<DB> {
             test_before_acquire: true,
             ping_after: Duration::from_millis(100),
             ping_timeout: Duration::from_secs(2),
+            keeps_house: true,
             hooks: Hooks::default(),
         }
     }
@@ -171,6 +174,9 @@ impl<DB: Engine> PoolOptions<DB> {
 
     /// How long a connection may stay unused before it is closed.
     /// Default: 10 min; `None` for no limit.
+    ///
+    /// Zero closes each as soon as it comes back and nobody waits for it: where the workers are more
+    /// than the connections, one that is kept unused keeps another worker waiting.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.idle_timeout = timeout.into();
@@ -305,6 +311,10 @@ impl<DB: Engine> PoolOptions<DB> {
             .max_lifetime(plan.max_lifetime)
     }
 
+    pub(crate) fn keeps_none_idle(&self) -> bool {
+        self.idle_timeout == Some(Duration::ZERO)
+    }
+
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let zero = |setting, instead| ConfigError::OutOfRange {
             setting,
@@ -313,6 +323,12 @@ impl<DB: Engine> PoolOptions<DB> {
         };
         if self.max_connections == 0 {
             return Err(zero("max_connections", "1 or more"));
+        }
+        if self.min_connections > 0 && self.keeps_none_idle() {
+            return Err(ConfigError::Conflict(
+                "`min_connections` keeps connections open, and an `idle_timeout` of zero closes \
+                 them; leave one of them out",
+            ));
         }
         if self.acquire_timeout.is_zero() {
             return Err(zero(

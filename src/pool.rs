@@ -4,18 +4,23 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
 use deadpool::managed::{self, Object, PoolError, QueueMode, TimeoutType};
+use futures_util::future::select;
 use log::LevelFilter;
 use sqlx::Database;
 use tokio::task::coop;
 use tokio::time::{Instant, timeout, timeout_at};
 
+#[cfg(feature = "lambda")]
+use crate::clock::Moment;
 pub use crate::close_event::CloseEvent;
 pub use crate::connection::PoolConnection;
 use crate::connector::Connector;
+use crate::deadline;
 use crate::engine::{Engine, OptionsOf};
 use crate::error::{ConfigError, Overloaded};
 pub use crate::hooks::PoolConnectionMetadata;
@@ -109,7 +114,7 @@ impl<DB: Engine> Pool<DB> {
             }
             first => {
                 let started = Instant::now();
-                let deadline = started + self.options().acquire_timeout;
+                let deadline = deadline::of(started, self.options().acquire_timeout);
                 let place = self.queue_up()?;
                 let first = async {
                     match first {
@@ -225,6 +230,37 @@ impl<DB: Engine> Pool<DB> {
         }
     }
 
+    /// Waits until every connection is idle: nothing is in use, being opened, cleared of what was
+    /// left on it, or saying goodbye.
+    ///
+    /// A process that is about to stand still, as an AWS Lambda environment does between two
+    /// invocations, waits for this first: the rollback of a dropped transaction that is sent an hour
+    /// later has kept its locks for an hour. It has no bound of its own.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future only stops the waiting.
+    pub async fn settled(&self) {
+        let Shared {
+            queue,
+            census,
+            live,
+            ..
+        } = self.shared();
+        let _watching = queue.turn_away();
+        loop {
+            let back = queue.until_one_came_back();
+            let changed = census.change();
+            let status = self.0.pool.status();
+            let idle = status.available == status.size;
+            if idle && census.count() == live.load(Ordering::Relaxed) {
+                return;
+            }
+            self.0.lent.reclaim();
+            let _ = timeout(RECLAIM_INTERVAL, select(pin!(back), pin!(changed))).await;
+        }
+    }
+
     /// Whether [`close`](Self::close) was called.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -273,6 +309,18 @@ impl<DB: Engine> Pool<DB> {
         self.0.pool.manager().set_connect_options(options)
     }
 
+    /// Lets all idle connections go.
+    #[cfg(feature = "lambda")]
+    pub(crate) fn release_idle(&self) {
+        drop(self.0.pool.retain(|_, _| false).removed);
+    }
+
+    /// The time, by the clock that expiry and age are judged by.
+    #[cfg(feature = "lambda")]
+    pub(crate) fn now(&self) -> Moment {
+        self.shared().clock.now()
+    }
+
     fn shared(&self) -> &Shared<DB> {
         &self.0.pool.manager().shared
     }
@@ -288,7 +336,7 @@ impl<DB: Engine> Pool<DB> {
     /// Opens `min_connections`, and one in any case, to see that it works.
     pub(crate) async fn fill(&self) -> Result<(), sqlx::Error> {
         let options = self.options();
-        let deadline = Instant::now() + options.acquire_timeout;
+        let deadline = deadline::of(Instant::now(), options.acquire_timeout);
         keeper::fill(&self.0.pool, options.min_connections.max(1), deadline).await?;
         Ok(())
     }

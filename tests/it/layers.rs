@@ -25,7 +25,9 @@ const LAYERS: &[&[&str]] = &[
         "sign", "classify", "backoff", "cap", "capacity", "plan", "fleet", "epoch", "parked",
         "ceiling", "breaker",
     ],
-    &["login", "retry", "tls", "census", "queue", "limiter"],
+    &[
+        "login", "retry", "deadline", "tls", "census", "queue", "limiter",
+    ],
     &["engine", "url", "connect_options", "hooks", "connector"],
     &["options", "shared", "managed", "manager"],
     &[
@@ -40,6 +42,7 @@ const LAYERS: &[&[&str]] = &[
         "stub",
         "sqlx_pool",
     ],
+    &["lambda"],
 ];
 
 /// Uses that go up, each with its reason.
