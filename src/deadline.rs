@@ -10,9 +10,12 @@ tokio::task_local! {
 
 /// Runs `work`, in which no wait for a connection goes on past `deadline`.
 #[cfg(feature = "lambda")]
-pub(crate) async fn by<F: Future>(deadline: Instant, work: F) -> F::Output {
-    DEADLINE.scope(deadline, work).await
+pub(crate) fn by<F: Future>(deadline: Instant, work: F) -> By<F> {
+    DEADLINE.scope(deadline, work)
 }
+
+#[cfg(feature = "lambda")]
+pub(crate) type By<F> = tokio::task::futures::TaskLocalFuture<Instant, F>;
 
 /// When a wait of `timeout` ends, from `now` on.
 pub(crate) fn of(now: Instant, timeout: Duration) -> Instant {

@@ -30,7 +30,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use lambda_runtime::tower::{Layer, Service};
@@ -208,11 +208,10 @@ pub struct PoolService<DB: Engine, S> {
 impl<DB: Engine, S> Service<LambdaInvocation> for PoolService<DB, S>
 where
     S: Service<LambdaInvocation, Response = (), Error = Error>,
-    S::Future: Send + 'static,
 {
     type Response = ();
     type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+    type Future = PoolFuture<DB, S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.inner.poll_ready(context)
@@ -220,15 +219,50 @@ where
 
     fn call(&mut self, invocation: LambdaInvocation) -> Self::Future {
         let (deadline, end) = self.layer.deadline(invocation.context.deadline);
-        let handled = self.inner.call(invocation);
-        let layer = self.layer.clone();
-        Box::pin(async move {
-            let result = deadline::by(deadline, handled).await;
-            if layer.freezes {
-                layer.settle(end).await;
+        let handling = deadline::by(deadline, self.inner.call(invocation));
+        PoolFuture {
+            stage: Stage::Handling(Box::pin(handling)),
+            layer: self.layer.clone(),
+            end,
+        }
+    }
+}
+
+/// An invocation under way in a [`PoolService`].
+pub struct PoolFuture<DB: Engine, F> {
+    stage: Stage<F>,
+    layer: PoolLayer<DB>,
+    end: Instant,
+}
+
+enum Stage<F> {
+    Handling(Pin<Box<deadline::By<F>>>),
+    /// What the handler's service ended with is kept until the pool has settled.
+    Settling(Pin<Box<dyn Future<Output = ()> + Send>>, Option<Error>),
+}
+
+impl<DB: Engine, F: Future<Output = Result<(), Error>>> Future for PoolFuture<DB, F> {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        loop {
+            match &mut this.stage {
+                Stage::Handling(handling) => {
+                    let result = ready!(handling.as_mut().poll(context));
+                    if !this.layer.freezes {
+                        return Poll::Ready(result);
+                    }
+                    let (layer, end) = (this.layer.clone(), this.end);
+                    let settling = Box::pin(async move { layer.settle(end).await });
+                    this.stage = Stage::Settling(settling, result.err());
+                }
+                Stage::Settling(settling, error) => {
+                    ready!(settling.as_mut().poll(context));
+                    return Poll::Ready(error.take().map_or(Ok(()), Err));
+                }
             }
-            result
-        })
+        }
     }
 }
 
@@ -259,6 +293,12 @@ impl<DB: Engine> fmt::Debug for PoolLayer<DB> {
         f.debug_struct("PoolLayer")
             .field("freezes", &self.freezes)
             .finish_non_exhaustive()
+    }
+}
+
+impl<DB: Engine, F> fmt::Debug for PoolFuture<DB, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolFuture").finish_non_exhaustive()
     }
 }
 

@@ -8,6 +8,8 @@
 )]
 
 mod http;
+mod lambda;
+mod runtime_api;
 mod stage;
 mod twins;
 

@@ -122,7 +122,7 @@ impl Stage {
     }
 
     /// With nothing in its environment but what it needs.
-    fn command(&self, app: &str, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, app: &str, arguments: &[&str]) -> Command {
         let (server, database) = (self.server(), &self.database);
         let aws = self.sandbox.aws();
         let program = match self.twin {
@@ -153,10 +153,14 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    fn of(mut command: Command) -> Self {
+    pub(crate) fn of(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         Self { child, output }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits for a line of its output.
