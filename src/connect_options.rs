@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::engine::{Address, Engine, OptionsOf, has_password};
 use crate::error::ConfigError;
 use crate::login::{ProvideLogin, SharedLoginProvider};
+use crate::plan::Plan;
 use crate::tls::RootCertificates;
 use crate::url::{self, Auth};
 
@@ -59,6 +60,7 @@ pub struct ConnectOptions<DB: Engine> {
     pub(crate) clock: Clock,
     pub(crate) connect_timeout: Duration,
     pub(crate) verify_writer: bool,
+    pub(crate) idle_session_timeout: Option<Duration>,
     pub(crate) max_connecting: Option<NonZeroU32>,
     pub(crate) max_connects_per_second: Option<NonZeroU32>,
     /// Unknown for options that sqlx built.
@@ -124,6 +126,7 @@ impl<DB: Engine> ConnectOptions<DB> {
             clock: Clock::system(),
             connect_timeout: Duration::from_secs(30),
             verify_writer: false,
+            idle_session_timeout: None,
             max_connecting: Some(Cap::of(|name| std::env::var(name).ok()).max_connecting),
             max_connects_per_second: NonZeroU32::new(20),
             has_password,
@@ -240,6 +243,29 @@ impl<DB: Engine> ConnectOptions<DB> {
     pub fn verify_writer(mut self, verify: bool) -> Self {
         self.verify_writer = verify;
         self
+    }
+
+    /// Has the server end a session that says nothing for this long; whole seconds on MySQL.
+    /// Default: `None`, as the server is set.
+    ///
+    /// A worker that is frozen, or whose machine is gone, cannot close its connections, and they
+    /// keep others waiting. The server can: by `idle_session_timeout` of PostgreSQL 14 and newer,
+    /// `wait_timeout` of MySQL and MariaDB, which are set after each login, at the cost of a round
+    /// trip. Set the pool's [`idle_timeout`](crate::PoolOptions::idle_timeout) lower, so that it
+    /// does not take a dead connection for an idle one. Not for RDS Proxy, which sessions with
+    /// settings of their own pin.
+    #[must_use]
+    pub fn idle_session_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.idle_session_timeout = timeout.into();
+        self
+    }
+
+    /// What a [`Plan`] says: `max_connects_per_second` and `idle_session_timeout`. What is set after
+    /// it counts.
+    #[must_use]
+    pub fn plan(self, plan: &Plan) -> Self {
+        self.max_connects_per_second(plan.max_connects_per_second)
+            .idle_session_timeout(plan.idle_session_timeout)
     }
 
     /// How many connects may be under way at once. Default: 8, and on AWS Lambda 2 for each vCPU;

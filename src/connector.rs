@@ -44,6 +44,7 @@ struct Shared<DB: Engine> {
     clock: Clock,
     connect_timeout: Duration,
     verify_writer: bool,
+    idle_session_timeout: Option<Duration>,
     limiter: ConnectLimiter,
     breaker: Mutex<Breaker>,
 }
@@ -63,6 +64,7 @@ impl<DB: Engine> Connector<DB> {
             clock,
             connect_timeout,
             verify_writer,
+            idle_session_timeout,
             limiter,
         } = given.clone().resolve()?;
         Ok(Self(Arc::new(Shared {
@@ -73,6 +75,7 @@ impl<DB: Engine> Connector<DB> {
             clock,
             connect_timeout,
             verify_writer,
+            idle_session_timeout,
             limiter,
             breaker: Mutex::default(),
         })))
@@ -130,6 +133,9 @@ impl<DB: Engine> Connector<DB> {
                 if self.0.verify_writer && !DB::is_writer(&mut connection).await? {
                     let endpoint = endpoint.to_string();
                     return Err(NotWriter { endpoint }.into());
+                }
+                if let Some(timeout) = self.0.idle_session_timeout {
+                    DB::limit_idle(&mut connection, timeout).await?;
                 }
                 if let Some(after_connect) = after_connect {
                     after_connect(&mut connection, PoolConnectionMetadata::new_one()).await?;

@@ -10,6 +10,10 @@ use crate::plan::{LOGINS_PER_SECOND, Plan, PlanWarning, ProxySettings};
 /// What one worker asks for at most in a second where the fleet is small.
 const CONNECTS_PER_SECOND: u32 = 20;
 
+/// How long a worker keeps a connection unused where others wait for it: long enough for the next
+/// request of one that is busy, which spares most logins.
+const SHORT_IDLE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// How long an RDS Proxy keeps a client that says nothing, unless it is told otherwise (Amazon RDS
 /// user guide, "RDS Proxy connection considerations").
 const IDLE_CLIENT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
@@ -155,20 +159,20 @@ impl Fleet {
             Some(_) => self.concurrency,
             None => by_fleet.clamp(1, self.concurrency),
         };
-        let keeps_idle = proxy.is_some() || by_fleet > 0;
+        let shares_few = proxy.is_none() && by_fleet == 0;
         let connections = workers.saturating_mul(max_connections);
         let mut plan = Plan {
             budget,
             workers,
             max_connections,
-            keeps_idle,
             acquire_timeout: self.acquire_timeout(),
-            idle_timeout: if keeps_idle {
+            idle_timeout: if shares_few {
+                SHORT_IDLE_TIMEOUT
+            } else {
                 // Well below what ends an idle client at the proxy.
                 IDLE_CLIENT_TIMEOUT / 3
-            } else {
-                Duration::ZERO
             },
+            idle_session_timeout: shares_few.then_some(SHORT_IDLE_TIMEOUT * 2),
             max_lifetime: Duration::from_secs(30 * 60),
             max_connects_per_second: NonZeroU32::new(LOGINS_PER_SECOND / workers)
                 .unwrap_or(NonZeroU32::MIN)
@@ -204,7 +208,8 @@ impl Fleet {
 
     fn warnings(&self, plan: &Plan, connections: u32) -> Vec<PlanWarning> {
         let mut warnings = Vec::new();
-        if !plan.keeps_idle {
+        let shares_few = plan.idle_session_timeout.is_some();
+        if shares_few {
             warnings.push(PlanWarning::CapBelowOne {
                 workers: plan.workers,
                 budget: plan.budget,
@@ -212,8 +217,8 @@ impl Fleet {
         }
         let idle = match plan.proxy {
             Some(proxy) => percent_of(self.limit, proxy.max_idle_connections_percent),
-            None if plan.keeps_idle => connections,
-            None => 0,
+            None if shares_few => 0,
+            None => connections,
         };
         let left = self.limit.saturating_sub(idle);
         // More than a given share leaves is what the share was meant to prevent.
@@ -352,18 +357,15 @@ mod tests {
                 (budget, each),
                 "{fleet:?}"
             );
-            assert!(plan.keeps_idle && plan.idle_timeout > Duration::ZERO);
+            assert_eq!(plan.idle_session_timeout, None);
         }
     }
 
     #[test]
-    fn without_room_for_all_each_gives_back_at_once() {
+    fn without_room_for_all_none_keeps_a_connection_for_long() {
         let plan = Fleet::lambda(100, 1_000).plan().unwrap();
         assert_eq!((plan.budget, plan.max_connections), (90, 1));
-        assert_eq!(
-            (plan.keeps_idle, plan.idle_timeout),
-            (false, Duration::ZERO)
-        );
+        assert!(Some(plan.idle_timeout) < plan.idle_session_timeout);
         let below = PlanWarning::CapBelowOne {
             workers: 1_000,
             budget: 90,
@@ -482,7 +484,7 @@ mod tests {
             let plan = fleet.plan().unwrap();
             prop_assert!(plan.budget >= 1 && plan.budget <= limit);
             prop_assert!(plan.max_connections >= 1 && plan.max_connections <= requests);
-            if !proxy && plan.keeps_idle {
+            if !proxy && plan.idle_session_timeout.is_none() {
                 prop_assert!(plan.workers * plan.max_connections <= plan.budget);
             }
             if let Some(proxy) = plan.proxy {

@@ -123,6 +123,10 @@ pub async fn connect_with<DB: Engine>(
 /// # Panics
 ///
 /// Outside of Lambda, where no extension can be registered.
+///
+/// # Cancel safety
+///
+/// Not cancel safe: an extension that was registered and is not run keeps the init phase from ending.
 pub async fn close_on_shutdown<DB: Engine>(pool: &Pool<DB>) {
     let pool = pool.clone();
     lambda_runtime::spawn_graceful_shutdown_handler(move || async move { pool.close().await })

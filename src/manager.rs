@@ -71,11 +71,15 @@ pub(crate) fn sweep<DB: Engine>(pool: &managed::Pool<Manager<DB>>) {
     let shared = &pool.manager().shared;
     let now = shared.clock.now();
     if shared.options.keeps_none_idle() {
-        // One that somebody waits for is as good as taken.
-        if pool.status().waiting == 0 {
-            for connection in pool.retain(|_, _| false).removed {
-                telemetry::discarded(DiscardReason::Idle, connection.managed.generation);
-            }
+        // Less those that are as good as taken.
+        let mut spare = pool.status().available;
+        let removed = pool.retain(|_, _| {
+            let keep = spare == 0;
+            spare = spare.saturating_sub(1);
+            keep
+        });
+        for connection in removed.removed {
+            telemetry::discarded(DiscardReason::Idle, connection.managed.generation);
         }
         return;
     }

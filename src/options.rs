@@ -301,8 +301,7 @@ impl<DB: Engine> PoolOptions<DB> {
     /// What a [`Plan`] says: `max_connections`, `acquire_timeout`, `idle_timeout` and
     /// `max_lifetime`. What is set after it counts.
     ///
-    /// The plan's connects per second go to
-    /// [`ConnectOptions::max_connects_per_second`](crate::ConnectOptions::max_connects_per_second).
+    /// The rest of it is for [`ConnectOptions::plan`](crate::ConnectOptions::plan).
     #[must_use]
     pub fn plan(self, plan: &Plan) -> Self {
         self.max_connections(plan.max_connections)

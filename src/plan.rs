@@ -41,13 +41,14 @@ pub struct Plan {
     pub workers: u32,
     /// [`PoolOptions::max_connections`](crate::PoolOptions::max_connections) of each worker.
     pub max_connections: u32,
-    /// Whether a worker should keep a connection that it does not need just now. Without room for
-    /// one connection a worker it should not, and give each back at once.
-    pub keeps_idle: bool,
     /// [`PoolOptions::acquire_timeout`](crate::PoolOptions::acquire_timeout).
     pub acquire_timeout: Duration,
-    /// [`PoolOptions::idle_timeout`](crate::PoolOptions::idle_timeout); zero gives back at once.
+    /// [`PoolOptions::idle_timeout`](crate::PoolOptions::idle_timeout).
     pub idle_timeout: Duration,
+    /// [`ConnectOptions::idle_session_timeout`](crate::ConnectOptions::idle_session_timeout): where
+    /// there is less than one connection a worker, those of workers that have nothing to do, or are
+    /// frozen, must soon go to others.
+    pub idle_session_timeout: Option<Duration>,
     /// [`PoolOptions::max_lifetime`](crate::PoolOptions::max_lifetime).
     pub max_lifetime: Duration,
     /// [`ConnectOptions::max_connects_per_second`](crate::ConnectOptions::max_connects_per_second)
@@ -109,7 +110,7 @@ impl fmt::Display for PlanWarning {
             Self::CapBelowOne { workers, budget } => write!(
                 f,
                 "{workers} workers share {budget} connections, less than one each: at a peak they \
-                 wait for each other, and log in for every request; put an RDS Proxy between, or \
+                 wait for each other's to become idle for a moment; put an RDS Proxy between, or \
                  let no more than {budget} workers run"
             ),
             Self::IdleStarvesOthers { idle, left } => write!(

@@ -23,6 +23,7 @@ pub(crate) struct Resolved<DB: Engine> {
     pub(crate) clock: Clock,
     pub(crate) connect_timeout: Duration,
     pub(crate) verify_writer: bool,
+    pub(crate) idle_session_timeout: Option<Duration>,
     pub(crate) limiter: ConnectLimiter,
 }
 
@@ -50,6 +51,7 @@ impl<DB: Engine> ConnectOptions<DB> {
             clock,
             connect_timeout: self.connect_timeout,
             verify_writer: self.verify_writer,
+            idle_session_timeout: self.idle_session_timeout,
             limiter: ConnectLimiter::new(self.max_connecting, self.max_connects_per_second),
         })
     }

@@ -1,6 +1,7 @@
 //! PostgreSQL and MySQL: the two shapes that a login, an address and TLS settings take in sqlx.
 
 use std::path::Path;
+use std::time::Duration;
 
 use sqlx::{ConnectOptions, Connection, Database};
 use url::Url;
@@ -53,7 +54,7 @@ pub enum StubAddress<'a> {
 }
 
 pub(crate) mod sealed {
-    use super::{Address, Database, Login, OptionsOf, StubAddress, Tls, Url};
+    use super::{Address, Database, Duration, Login, OptionsOf, StubAddress, Tls, Url};
 
     /// What the rest of the crate asks of an engine.
     pub trait Engine: Database {
@@ -94,6 +95,16 @@ pub(crate) mod sealed {
         fn is_writer(
             connection: &mut Self::Connection,
         ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
+
+        /// Has the server end the session once the client has said nothing for so long.
+        ///
+        /// # Cancel safety
+        ///
+        /// Not cancel safe, as any statement.
+        fn limit_idle(
+            connection: &mut Self::Connection,
+            timeout: Duration,
+        ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
         /// Reads what is unread, sends what is unsent, and ends a transaction that is open, in one
         /// round trip. An error means that the connection cannot be proven clean.

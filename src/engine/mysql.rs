@@ -1,8 +1,10 @@
 //! MySQL and MariaDB in sqlx's terms.
 
+use std::time::Duration;
+
 use futures_util::TryStreamExt;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlSslMode};
-use sqlx::{ConnectOptions, Executor, MySql, Row, raw_sql};
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, MySql, Row, raw_sql};
 use url::Url;
 
 use crate::classify;
@@ -93,6 +95,15 @@ impl sealed::Engine for MySql {
                      AND @@global.innodb_read_only IN ('0', 'OFF')";
         let row = connection.fetch_one(raw_sql(asked)).await?;
         Ok(row.try_get::<i64, _>(0)? == 1)
+    }
+
+    async fn limit_idle(
+        connection: &mut MySqlConnection,
+        timeout: Duration,
+    ) -> Result<(), sqlx::Error> {
+        let seconds = timeout.as_secs() + u64::from(timeout.subsec_nanos() > 0);
+        let set = AssertSqlSafe(format!("SET SESSION wait_timeout = {seconds}"));
+        connection.execute(raw_sql(set)).await.map(drop)
     }
 
     async fn cleanse(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {

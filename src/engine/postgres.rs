@@ -1,7 +1,9 @@
 //! PostgreSQL in sqlx's terms.
 
+use std::time::Duration;
+
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSeverity, PgSslMode};
-use sqlx::{ConnectOptions, Executor, Postgres, Row, raw_sql};
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, Postgres, Row, raw_sql};
 use url::Url;
 
 use crate::classify;
@@ -97,6 +99,15 @@ impl sealed::Engine for Postgres {
         let asked = "SELECT NOT pg_is_in_recovery() \
                      AND current_setting('transaction_read_only') = 'off'";
         connection.fetch_one(raw_sql(asked)).await?.try_get(0)
+    }
+
+    async fn limit_idle(
+        connection: &mut PgConnection,
+        timeout: Duration,
+    ) -> Result<(), sqlx::Error> {
+        let milliseconds = timeout.as_millis();
+        let set = AssertSqlSafe(format!("SET idle_session_timeout = {milliseconds}"));
+        connection.execute(raw_sql(set)).await.map(drop)
     }
 
     async fn cleanse(connection: &mut PgConnection) -> Result<(), sqlx::Error> {

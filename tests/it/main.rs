@@ -12,6 +12,7 @@ mod environment;
 mod failover;
 mod faults;
 mod heal;
+mod lambda;
 mod layers;
 mod load;
 mod logged;
