@@ -232,7 +232,10 @@ fn give_back<DB: Engine>(mut object: Object<Manager<DB>>) {
     let now = object.managed.shared.clock.now();
     object.managed.idle_since = now;
     let shared = &object.managed.shared;
-    let due = shared.options.keeps_none_idle() || shared.sweep_is_due(now);
+    if shared.options.keeps_none_idle() && !is_waited_for(&object) {
+        return discard(object, DiscardReason::Idle);
+    }
+    let due = shared.sweep_is_due(now);
     let pool = due.then(|| Object::pool(&object)).flatten();
     let waited_for = waited_for(&object);
     drop(object);
@@ -242,6 +245,10 @@ fn give_back<DB: Engine>(mut object: Object<Manager<DB>>) {
     if let Some(pool) = pool {
         manager::sweep(&pool);
     }
+}
+
+fn is_waited_for<DB: Engine>(object: &Object<Manager<DB>>) -> bool {
+    Object::pool(object).is_some_and(|pool| pool.status().waiting > 0)
 }
 
 /// Gives up the connection's place; how it says goodbye depends on its state.

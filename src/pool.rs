@@ -338,6 +338,9 @@ impl<DB: Engine> Pool<DB> {
         let options = self.options();
         let deadline = deadline::of(Instant::now(), options.acquire_timeout);
         keeper::fill(&self.0.pool, options.min_connections.max(1), deadline).await?;
+        if options.keeps_none_idle() {
+            manager::sweep(&self.0.pool);
+        }
         Ok(())
     }
 
