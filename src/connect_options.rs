@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::backoff::Backoff;
 use crate::cap::Cap;
 use crate::clock::Clock;
 use crate::engine::{Address, Engine, OptionsOf, has_password};
@@ -22,6 +23,12 @@ mod iam;
 mod resolved;
 
 pub(crate) use self::resolved::Resolved;
+
+/// Between attempts to reach a server that is starting, recovering or full.
+pub(crate) const BACKOFF: Backoff = Backoff {
+    initial: Duration::from_millis(50),
+    max: Duration::from_secs(2),
+};
 
 /// sqlx's connect options plus the source of logins.
 ///
@@ -61,6 +68,8 @@ pub struct ConnectOptions<DB: Engine> {
     pub(crate) connect_timeout: Duration,
     pub(crate) verify_writer: bool,
     pub(crate) idle_session_timeout: Option<Duration>,
+    /// Between attempts to reach a server that is full.
+    pub(crate) full_backoff: Backoff,
     pub(crate) max_connecting: Option<NonZeroU32>,
     pub(crate) max_connects_per_second: Option<NonZeroU32>,
     /// Unknown for options that sqlx built.
@@ -127,6 +136,7 @@ impl<DB: Engine> ConnectOptions<DB> {
             connect_timeout: Duration::from_secs(30),
             verify_writer: false,
             idle_session_timeout: None,
+            full_backoff: BACKOFF,
             max_connecting: Some(Cap::of(|name| std::env::var(name).ok()).max_connecting),
             max_connects_per_second: NonZeroU32::new(20),
             has_password,
@@ -260,10 +270,14 @@ impl<DB: Engine> ConnectOptions<DB> {
         self
     }
 
-    /// What a [`Plan`] says: `max_connects_per_second` and `idle_session_timeout`. What is set after
-    /// it counts.
+    /// What a [`Plan`] says: `max_connects_per_second`, `idle_session_timeout`, and how soon a
+    /// server that was full is tried again. What is set after it counts.
     #[must_use]
-    pub fn plan(self, plan: &Plan) -> Self {
+    pub fn plan(mut self, plan: &Plan) -> Self {
+        self.full_backoff = Backoff {
+            initial: plan.full_retry,
+            max: BACKOFF.max.max(plan.full_retry * 2),
+        };
         self.max_connects_per_second(plan.max_connects_per_second)
             .idle_session_timeout(plan.idle_session_timeout)
     }

@@ -13,7 +13,7 @@ use tracing::Instrument;
 use crate::backoff::Backoff;
 use crate::breaker::{Admission, Breaker};
 use crate::clock::Clock;
-use crate::connect_options::{ConnectOptions, Resolved};
+use crate::connect_options::{BACKOFF, ConnectOptions, Resolved};
 use crate::deadline;
 use crate::endpoint::Endpoint;
 use crate::engine::{Engine, OptionsOf};
@@ -24,12 +24,6 @@ use crate::limiter::ConnectLimiter;
 use crate::login::Login;
 use crate::login::cache::LoginCache;
 use crate::{random, retry, telemetry};
-
-/// Between attempts to reach a server that is starting, recovering or full.
-const BACKOFF: Backoff = Backoff {
-    initial: Duration::from_millis(50),
-    max: Duration::from_secs(2),
-};
 
 /// Opens connections that log in with the current login.
 ///
@@ -45,6 +39,7 @@ struct Shared<DB: Engine> {
     connect_timeout: Duration,
     verify_writer: bool,
     idle_session_timeout: Option<Duration>,
+    full_backoff: Backoff,
     limiter: ConnectLimiter,
     breaker: Mutex<Breaker>,
 }
@@ -65,6 +60,7 @@ impl<DB: Engine> Connector<DB> {
             connect_timeout,
             verify_writer,
             idle_session_timeout,
+            full_backoff,
             limiter,
         } = given.clone().resolve()?;
         Ok(Self(Arc::new(Shared {
@@ -76,6 +72,7 @@ impl<DB: Engine> Connector<DB> {
             connect_timeout,
             verify_writer,
             idle_session_timeout,
+            full_backoff,
             limiter,
             breaker: Mutex::default(),
         })))
@@ -127,7 +124,10 @@ impl<DB: Engine> Connector<DB> {
         };
         let result = retry::until(
             deadline,
-            BACKOFF,
+            |error| match ErrorKind::of(error) {
+                ErrorKind::Full => self.0.full_backoff,
+                _ => BACKOFF,
+            },
             || async {
                 let (mut connection, login) = self.attempt(&reminted).await?;
                 if self.0.verify_writer && !DB::is_writer(&mut connection).await? {

@@ -10,6 +10,9 @@ use crate::plan::{LOGINS_PER_SECOND, Plan, PlanWarning, ProxySettings};
 /// What one worker asks for at most in a second where the fleet is small.
 const CONNECTS_PER_SECOND: u32 = 20;
 
+/// The first wait for a server that is full, where the fleet is small.
+const FULL_RETRY: Duration = Duration::from_millis(50);
+
 /// How long a worker keeps a connection unused where others wait for it: long enough for the next
 /// request of one that is busy, which spares most logins.
 const SHORT_IDLE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -174,6 +177,9 @@ impl Fleet {
             },
             idle_session_timeout: shares_few.then_some(SHORT_IDLE_TIMEOUT * 2),
             max_lifetime: Duration::from_secs(30 * 60),
+            full_retry: FULL_RETRY
+                .max(Duration::from_secs(1) * workers / LOGINS_PER_SECOND)
+                .min(self.acquire_timeout() / 4),
             max_connects_per_second: NonZeroU32::new(LOGINS_PER_SECOND / workers)
                 .unwrap_or(NonZeroU32::MIN)
                 .min(NonZeroU32::new(CONNECTS_PER_SECOND).unwrap_or(NonZeroU32::MIN)),

@@ -51,6 +51,9 @@ pub struct Plan {
     pub idle_session_timeout: Option<Duration>,
     /// [`PoolOptions::max_lifetime`](crate::PoolOptions::max_lifetime).
     pub max_lifetime: Duration,
+    /// How long a worker waits at most, in the beginning, before it tries again a server that was
+    /// full: so long that all workers together do not try more often than it can answer.
+    pub full_retry: Duration,
     /// [`ConnectOptions::max_connects_per_second`](crate::ConnectOptions::max_connects_per_second)
     /// of each worker.
     pub max_connects_per_second: NonZeroU32,

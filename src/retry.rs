@@ -10,14 +10,14 @@ use crate::{random, telemetry};
 /// Runs `work` until it succeeds, fails with what is not `passing`, or `deadline` is reached.
 ///
 /// At the deadline the last error of `work` is returned, or `hung` where it never ended.
-/// A wait that would end after the deadline is not begun.
+/// `backoff` is chosen by the error. A wait that would end after the deadline is not begun.
 ///
 /// # Cancel safety
 ///
 /// As cancel safe as `work`.
 pub(crate) async fn until<T, E, Fut>(
     deadline: Instant,
-    backoff: Backoff,
+    backoff: impl Fn(&E) -> Backoff,
     mut work: impl FnMut() -> Fut,
     passing: impl Fn(&E) -> bool,
     hung: impl FnOnce() -> E,
@@ -36,7 +36,7 @@ where
             Ok(Err(error)) => return Err(error),
             Err(_) => return Err(last.unwrap_or_else(hung)),
         };
-        let delay = backoff.delay(attempt, random::fraction());
+        let delay = backoff(&error).delay(attempt, random::fraction());
         if Instant::now() + delay >= deadline {
             return Err(error);
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::ConnectOptions;
+use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::endpoint::Endpoint;
 use crate::engine::{Address, Engine, OptionsOf, Tls, has_password};
@@ -24,6 +25,7 @@ pub(crate) struct Resolved<DB: Engine> {
     pub(crate) connect_timeout: Duration,
     pub(crate) verify_writer: bool,
     pub(crate) idle_session_timeout: Option<Duration>,
+    pub(crate) full_backoff: Backoff,
     pub(crate) limiter: ConnectLimiter,
 }
 
@@ -52,6 +54,7 @@ impl<DB: Engine> ConnectOptions<DB> {
             connect_timeout: self.connect_timeout,
             verify_writer: self.verify_writer,
             idle_session_timeout: self.idle_session_timeout,
+            full_backoff: self.full_backoff,
             limiter: ConnectLimiter::new(self.max_connecting, self.max_connects_per_second),
         })
     }
