@@ -76,6 +76,11 @@ pub use self::plan::{Plan, PlanWarning, ProxySettings};
 pub use self::pool::{CloseEvent, Pool, PoolConnection, PoolConnectionMetadata, PoolOptions};
 pub use self::tls::RootCertificates;
 
+/// The page's examples are tested as documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/lambda.md")]
+struct LambdaPage;
+
 /// A pool of PostgreSQL connections.
 #[cfg(feature = "postgres")]
 pub type PgPool = Pool<sqlx::Postgres>;

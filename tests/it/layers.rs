@@ -312,3 +312,21 @@ fn the_page_on_reliability_names_tests_that_exist() {
     }
     assert!(seen > 20);
 }
+
+#[test]
+fn the_page_on_lambda_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/lambda.md")).unwrap();
+    let tests = ["tests/it/lambda.rs", "tests/apps/lambda.rs"];
+    let code = tests.map(|test| fs::read_to_string(root.join(test)).unwrap());
+    let mut seen = 0;
+    for name in page
+        .split('`')
+        .filter(|word| word.matches('_').count() >= 4 && !word.contains(char::is_whitespace))
+    {
+        let start = format!("async fn {name}");
+        assert!(code.iter().any(|code| code.contains(&start)), "{name}");
+        seen += 1;
+    }
+    assert!(seen > 8);
+}
