@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::quota::Place;
+
 /// Counts connections from before they are opened until their goodbye to the server has ended.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Census(Arc<watch::Sender<usize>>);
@@ -23,7 +25,10 @@ impl Census {
                 has_room
             });
             if entered {
-                return Presence(Arc::clone(&self.0));
+                return Presence {
+                    count: Arc::clone(&self.0),
+                    place: None,
+                };
             }
             // Cannot fail: `self` holds the sending half.
             let _ = changes.changed().await;
@@ -53,11 +58,21 @@ impl Census {
 
 /// Counts a connection as open for as long as it lives.
 #[derive(Debug)]
-pub(crate) struct Presence(Arc<watch::Sender<usize>>);
+pub(crate) struct Presence {
+    count: Arc<watch::Sender<usize>>,
+    place: Option<Place>,
+}
+
+impl Presence {
+    /// Keeps a place among the pools that share connections for as long.
+    pub(crate) fn hold(&mut self, place: Option<Place>) {
+        self.place = place;
+    }
+}
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.0.send_modify(|open| *open -= 1);
+        self.count.send_modify(|open| *open -= 1);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::engine::{Address, Engine, OptionsOf, has_password};
 use crate::error::ConfigError;
 use crate::login::{ProvideLogin, SharedLoginProvider};
-use crate::plan::Plan;
+use crate::quota::Quota;
 use crate::tls::RootCertificates;
 use crate::url::{self, Auth};
 
@@ -20,6 +20,7 @@ mod iam;
 #[cfg(not(feature = "iam"))]
 #[path = "connect_options/no_iam.rs"]
 mod iam;
+mod limits;
 mod resolved;
 
 pub(crate) use self::resolved::Resolved;
@@ -70,6 +71,7 @@ pub struct ConnectOptions<DB: Engine> {
     pub(crate) idle_session_timeout: Option<Duration>,
     /// Between attempts to reach a server that is full.
     pub(crate) full_backoff: Backoff,
+    pub(crate) quota: Option<Quota>,
     pub(crate) max_connecting: Option<NonZeroU32>,
     pub(crate) max_connects_per_second: Option<NonZeroU32>,
     /// Unknown for options that sqlx built.
@@ -137,6 +139,7 @@ impl<DB: Engine> ConnectOptions<DB> {
             verify_writer: false,
             idle_session_timeout: None,
             full_backoff: BACKOFF,
+            quota: None,
             max_connecting: Some(Cap::of(|name| std::env::var(name).ok()).max_connecting),
             max_connects_per_second: NonZeroU32::new(20),
             has_password,
@@ -255,56 +258,6 @@ impl<DB: Engine> ConnectOptions<DB> {
         self
     }
 
-    /// Has the server end a session that says nothing for this long; whole seconds on MySQL.
-    /// Default: `None`, as the server is set.
-    ///
-    /// A worker that is frozen, or whose machine is gone, cannot close its connections, and they
-    /// keep others waiting. The server can: by `idle_session_timeout` of PostgreSQL 14 and newer,
-    /// `wait_timeout` of MySQL and MariaDB, which are set after each login, at the cost of a round
-    /// trip. Set the pool's [`idle_timeout`](crate::PoolOptions::idle_timeout) lower, so that it
-    /// does not take a dead connection for an idle one. Not for RDS Proxy, which sessions with
-    /// settings of their own pin.
-    #[must_use]
-    pub fn idle_session_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.idle_session_timeout = timeout.into();
-        self
-    }
-
-    /// What a [`Plan`] says: `max_connects_per_second`, `idle_session_timeout`, and how soon a
-    /// server that was full is tried again. What is set after it counts.
-    #[must_use]
-    pub fn plan(mut self, plan: &Plan) -> Self {
-        self.full_backoff = Backoff {
-            initial: plan.full_retry,
-            max: BACKOFF.max.max(plan.full_retry * 2),
-        };
-        self.max_connects_per_second(plan.max_connects_per_second)
-            .idle_session_timeout(plan.idle_session_timeout)
-    }
-
-    /// How many connects may be under way at once. Default: 8, and on AWS Lambda 2 for each vCPU;
-    /// `None` for any number.
-    ///
-    /// All pools over one [`Connector`](crate::Connector) share it.
-    #[must_use]
-    pub fn max_connecting(mut self, max: impl Into<Option<NonZeroU32>>) -> Self {
-        self.max_connecting = max.into();
-        self
-    }
-
-    /// How many connects may begin in a second, attempts that fail among them. Default: 20; `None`
-    /// for any number.
-    ///
-    /// A second's worth may come at once; those after it keep their distance, with jitter. It is
-    /// what one worker adds to the wave of logins after a failover: RDS serves about 200 IAM logins
-    /// a second to all clients together (Amazon RDS user guide, "IAM database authentication"),
-    /// Aurora DSQL 100. All pools over one [`Connector`](crate::Connector) share it.
-    #[must_use]
-    pub fn max_connects_per_second(mut self, max: impl Into<Option<NonZeroU32>>) -> Self {
-        self.max_connects_per_second = max.into();
-        self
-    }
-
     /// The clock that expiry and age are judged by, for tests.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -355,6 +308,7 @@ impl<DB: Engine> Clone for ConnectOptions<DB> {
             sign_host: self.sign_host.clone(),
             roots: self.roots.clone(),
             clock: self.clock.clone(),
+            quota: self.quota.clone(),
             credentials: self.credentials.clone(),
             ..*self
         }

@@ -12,7 +12,6 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use tokio::time::Instant;
 
-use crate::connect_options::ConnectOptions;
 use crate::connector::Connector;
 use crate::deadline;
 use crate::engine::{Engine, OptionsOf};
@@ -20,8 +19,10 @@ use crate::error::ConfigError;
 use crate::hooks::{Hook, PoolConnectionMetadata};
 use crate::managed::{Managed, ManagedConnection, State};
 use crate::options::PoolOptions;
+use crate::quota::Member;
 use crate::random;
 use crate::shared::Shared;
+use crate::target::Target;
 use crate::telemetry::{self, DiscardReason};
 
 /// For a `get` that does not wait for a place.
@@ -146,30 +147,8 @@ pub struct Manager<DB: Engine> {
     pub(crate) shared: Arc<Shared<DB>>,
     /// At most this many are open at the server at once, those that say goodbye among them.
     max_open: usize,
-}
-
-/// Where connections lead, or why none can be opened.
-pub(crate) struct Target<DB: Engine> {
-    pub(crate) options: ConnectOptions<DB>,
-    pub(crate) connector: Result<Connector<DB>, ConfigError>,
-}
-
-impl<DB: Engine> Target<DB> {
-    pub(crate) fn new(connector: Connector<DB>) -> Self {
-        Self {
-            options: connector.given().clone(),
-            connector: Ok(connector),
-        }
-    }
-}
-
-impl<DB: Engine> Clone for Target<DB> {
-    fn clone(&self) -> Self {
-        Self {
-            options: self.options.clone(),
-            connector: self.connector.clone(),
-        }
-    }
+    /// The part in what several pools share; only this crate's pool has one.
+    member: Option<Member>,
 }
 
 impl<DB: Engine> Manager<DB> {
@@ -182,7 +161,17 @@ impl<DB: Engine> Manager<DB> {
 
     pub(crate) fn with_options(target: Target<DB>, options: PoolOptions<DB>) -> Self {
         let max_open = options.max_connections as usize;
-        Self::holding(target, options, max_open)
+        let guaranteed = options.guaranteed_connections;
+        let mut this = Self::holding(target, options, max_open);
+        let target = this
+            .target
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        match target.join(guaranteed) {
+            Ok(member) => this.member = member,
+            Err(error) => target.connector = Err(error),
+        }
+        this
     }
 
     fn holding(target: Target<DB>, options: PoolOptions<DB>, max_open: usize) -> Self {
@@ -191,7 +180,12 @@ impl<DB: Engine> Manager<DB> {
             target: RwLock::new(target),
             shared: Arc::new(Shared::new(options, clock, max_open)),
             max_open,
+            member: None,
         }
+    }
+
+    pub(crate) fn member(&self) -> Option<&Member> {
+        self.member.as_ref()
     }
 
     pub(crate) fn connector(&self) -> Result<Connector<DB>, ConfigError> {
@@ -246,7 +240,11 @@ impl<DB: Engine> Manager<DB> {
             return Err(sqlx::Error::PoolTimedOut);
         }
         let epoch = epochs.now();
-        let presence = census.enter(self.max_open).await;
+        let mut presence = census.enter(self.max_open).await;
+        if let Some(member) = &self.member {
+            // As where the ceiling says no: whoever waits is told when there is room.
+            presence.hold(Some(member.take().ok_or(sqlx::Error::PoolTimedOut)?));
+        }
         // Only this crate's pool knows how to.
         let may_make_do =
             self.max_open < usize::MAX && !matches!(GET.try_with(|get| *get), Ok(Get::More(_)));

@@ -4,9 +4,9 @@ use crate::connect_options::ConnectOptions;
 use crate::connector::Connector;
 use crate::engine::Engine;
 use crate::error::ConfigError;
-use crate::manager::Target;
 use crate::options::PoolOptions;
 use crate::pool::Pool;
+use crate::target::Target;
 use crate::telemetry;
 
 impl<DB: Engine> Pool<DB> {
@@ -124,11 +124,12 @@ impl<DB: Engine> PoolOptions<DB> {
     /// [`build`](Self::build).
     pub fn connect_lazy_with(self, options: impl Into<ConnectOptions<DB>>) -> Pool<DB> {
         let options = options.into();
-        let connector = self
-            .check()
-            .and_then(|()| Connector::new(options.clone()))
-            .inspect_err(telemetry::misconfigured);
-        Pool::lazy(Target { options, connector }, self)
+        let connector = self.check().and_then(|()| Connector::new(options.clone()));
+        let pool = Pool::lazy(Target { options, connector }, self);
+        if let Err(error) = pool.connector() {
+            telemetry::misconfigured(&error);
+        }
+        pool
     }
 
     /// Makes a pool over a connector, which several pools may share with its login.
@@ -138,6 +139,8 @@ impl<DB: Engine> PoolOptions<DB> {
     /// [`ConfigError::OutOfRange`] for a setting that cannot be 0.
     pub fn build(self, connector: Connector<DB>) -> Result<Pool<DB>, ConfigError> {
         self.check()?;
-        Ok(Pool::lazy(Target::new(connector), self))
+        let pool = Pool::lazy(Target::new(connector), self);
+        pool.connector()?;
+        Ok(pool)
     }
 }

@@ -17,6 +17,7 @@ use crate::plan::Plan;
 pub struct PoolOptions<DB: Engine> {
     pub(crate) max_connections: u32,
     pub(crate) min_connections: u32,
+    pub(crate) guaranteed_connections: u32,
     pub(crate) acquire_timeout: Duration,
     pub(crate) max_waiters: Option<usize>,
     pub(crate) acquire_time_level: LevelFilter,
@@ -45,6 +46,7 @@ impl<DB: Engine> PoolOptions<DB> {
         Self {
             max_connections: Cap::of(|name| std::env::var(name).ok()).max_connections,
             min_connections: 0,
+            guaranteed_connections: 0,
             acquire_timeout: Duration::from_secs(30),
             max_waiters: None,
             acquire_time_level: LevelFilter::Off,
@@ -91,6 +93,17 @@ impl<DB: Engine> PoolOptions<DB> {
     #[must_use]
     pub fn get_min_connections(&self) -> u32 {
         self.min_connections
+    }
+
+    /// How many of the connections that several pools share this one can count on. Default: 0.
+    ///
+    /// With [`ConnectOptions::max_connections`](crate::ConnectOptions::max_connections): others never
+    /// take them, so that a batch's pool cannot starve the requests'. They are not opened ahead of
+    /// use; that is [`min_connections`](Self::min_connections).
+    #[must_use]
+    pub fn guaranteed_connections(mut self, guaranteed: u32) -> Self {
+        self.guaranteed_connections = guaranteed;
+        self
     }
 
     /// The level at which every acquire is logged with its time. Default: off.
@@ -322,6 +335,13 @@ impl<DB: Engine> PoolOptions<DB> {
         };
         if self.max_connections == 0 {
             return Err(zero("max_connections", "1 or more"));
+        }
+        if self.guaranteed_connections > self.max_connections {
+            return Err(ConfigError::OutOfRange {
+                setting: "guaranteed_connections",
+                given: self.guaranteed_connections.to_string(),
+                instead: "no more than the pool's `max_connections`",
+            });
         }
         if self.min_connections > 0 && self.keeps_none_idle() {
             return Err(ConfigError::Conflict(

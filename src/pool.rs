@@ -4,19 +4,15 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
 use deadpool::managed::{self, Object, PoolError, QueueMode, TimeoutType};
-use futures_util::future::select;
 use log::LevelFilter;
 use sqlx::Database;
 use tokio::task::coop;
 use tokio::time::{Instant, timeout, timeout_at};
 
-#[cfg(feature = "lambda")]
-use crate::clock::Moment;
 pub use crate::close_event::CloseEvent;
 pub use crate::connection::PoolConnection;
 use crate::connector::Connector;
@@ -26,12 +22,16 @@ use crate::error::{ConfigError, Overloaded};
 pub use crate::hooks::PoolConnectionMetadata;
 use crate::keeper::{self, Keeper};
 use crate::kind::ErrorKind;
-use crate::manager::{self, Manager, Target};
+use crate::manager::{self, Manager};
+use crate::neighbour;
 pub use crate::options::PoolOptions;
 use crate::queue::Counted;
 use crate::shared::Shared;
 use crate::shell::Lent;
+use crate::target::Target;
 use crate::telemetry;
+
+mod settle;
 
 /// How long [`Pool::close`] waits for connections that are out.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -63,11 +63,14 @@ impl<DB: Engine> Pool<DB> {
             .queue_mode(QueueMode::Lifo)
             .build();
         match pool {
-            Ok(pool) => Self(Arc::new(Inner {
-                pool,
-                lent: Lent::default(),
-                keeper: Keeper::default(),
-            })),
+            Ok(pool) => {
+                neighbour::introduce(&pool);
+                Self(Arc::new(Inner {
+                    pool,
+                    lent: Lent::default(),
+                    keeper: Keeper::default(),
+                }))
+            }
             // deadpool's only reason is a timeout without a runtime, and no timeout is set.
             Err(error) => unreachable!("{error}"),
         }
@@ -128,7 +131,9 @@ impl<DB: Engine> Pool<DB> {
                 let took = started.elapsed();
                 match got {
                     Ok(_) => self.note_time(took),
-                    Err(PoolError::Timeout(_)) => self.note_timeout(took),
+                    Err(PoolError::Timeout(_) | PoolError::Backend(sqlx::Error::PoolTimedOut)) => {
+                        self.note_timeout(took);
+                    }
                     Err(_) => {}
                 }
                 got
@@ -230,37 +235,6 @@ impl<DB: Engine> Pool<DB> {
         }
     }
 
-    /// Waits until every connection is idle: nothing is in use, being opened, cleared of what was
-    /// left on it, or saying goodbye.
-    ///
-    /// A process that is about to stand still, as an AWS Lambda environment does between two
-    /// invocations, waits for this first: the rollback of a dropped transaction that is sent an hour
-    /// later has kept its locks for an hour. It has no bound of its own.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future only stops the waiting.
-    pub async fn settled(&self) {
-        let Shared {
-            queue,
-            census,
-            live,
-            ..
-        } = self.shared();
-        let _watching = queue.turn_away();
-        loop {
-            let back = queue.until_one_came_back();
-            let changed = census.change();
-            let status = self.0.pool.status();
-            let idle = status.available == status.size;
-            if idle && census.count() == live.load(Ordering::Relaxed) {
-                return;
-            }
-            self.0.lent.reclaim();
-            let _ = timeout(RECLAIM_INTERVAL, select(pin!(back), pin!(changed))).await;
-        }
-    }
-
     /// Whether [`close`](Self::close) was called.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -307,18 +281,6 @@ impl<DB: Engine> Pool<DB> {
     /// [`ConfigError`] for options that cannot work; the old ones stay. sqlx returns nothing here.
     pub fn set_connect_options(&self, options: OptionsOf<DB>) -> Result<(), ConfigError> {
         self.0.pool.manager().set_connect_options(options)
-    }
-
-    /// Lets all idle connections go.
-    #[cfg(feature = "lambda")]
-    pub(crate) fn release_idle(&self) {
-        drop(self.0.pool.retain(|_, _| false).removed);
-    }
-
-    /// The time, by the clock that expiry and age are judged by.
-    #[cfg(feature = "lambda")]
-    pub(crate) fn now(&self) -> Moment {
-        self.shared().clock.now()
     }
 
     fn shared(&self) -> &Shared<DB> {

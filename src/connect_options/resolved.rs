@@ -35,6 +35,13 @@ impl<DB: Engine> ConnectOptions<DB> {
         let Address { host, port, socket } = DB::address(&self.options);
         let endpoint = Endpoint::new(if socket { "localhost" } else { host }, port)?;
         let provider = self.provider(&endpoint)?;
+        if self.quota.as_ref().is_some_and(|quota| quota.max() == 0) {
+            return Err(ConfigError::OutOfRange {
+                setting: "max_connections",
+                given: "0".to_owned(),
+                instead: "how many connections all pools may hold together, 1 or more",
+            });
+        }
 
         let mut options = self.options.clone();
         if provider.is_some() {

@@ -15,6 +15,8 @@ pub(crate) enum DiscardReason {
     Lifetime,
     /// It was unused for longer than `idle_timeout`.
     Idle,
+    /// Another pool, with which this one shares connections, needs one.
+    Shared,
     /// It is dead.
     Lost,
     /// Its server is not the writer any more.
@@ -38,6 +40,7 @@ impl DiscardReason {
         match self {
             Self::Lifetime => "lifetime",
             Self::Idle => "idle",
+            Self::Shared => "shared",
             Self::Lost => "lost",
             Self::Reader => "reader",
             Self::Epoch => "epoch",
@@ -54,6 +57,7 @@ impl DiscardReason {
         match self {
             Self::Lifetime
             | Self::Idle
+            | Self::Shared
             | Self::Reader
             | Self::Epoch
             | Self::Rejected

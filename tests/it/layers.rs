@@ -26,10 +26,17 @@ const LAYERS: &[&[&str]] = &[
         "ceiling", "breaker",
     ],
     &[
-        "login", "retry", "deadline", "tls", "census", "queue", "limiter",
+        "login", "retry", "deadline", "tls", "quota", "census", "queue", "limiter",
     ],
     &["engine", "url", "connect_options", "hooks", "connector"],
-    &["options", "shared", "managed", "manager"],
+    &[
+        "target",
+        "options",
+        "shared",
+        "managed",
+        "manager",
+        "neighbour",
+    ],
     &[
         "close_event",
         "keeper",
@@ -202,7 +209,10 @@ fn each_power_sits_in_one_place() {
         ("SystemTime::now", &["clock"][..]),
         (".expose()", &["engine"]),
         ("aws_sigv4::", &["sign"]),
-        ("deadpool::", &["manager", "pool", "connection", "keeper"]),
+        (
+            "deadpool::",
+            &["manager", "neighbour", "pool", "connection", "keeper"],
+        ),
         ("tracing::", &["telemetry", "connector"]),
         // `engine` passes a server's error on to sqlx's own pool, field by field.
         ("PgDatabaseError", &["classify", "engine"]),

@@ -25,6 +25,7 @@ mod pool;
 mod proxies;
 mod secrets;
 mod settings;
+mod sharing;
 mod spy;
 mod sqlx_pool;
 mod transaction;
