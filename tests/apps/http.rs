@@ -7,6 +7,21 @@ use std::net::TcpStream;
 pub(crate) type Answer = (u16, String);
 
 pub(crate) fn ask(address: &str, method: &str, path: &str, body: &str) -> Answer {
+    let (head, body) = ask_with_head(address, method, path, body);
+    (status(&head), body)
+}
+
+pub(crate) fn status(head: &str) -> u16 {
+    head.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+/// Status line with headers, and body.
+pub(crate) fn ask_with_head(
+    address: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(
         stream,
@@ -18,6 +33,5 @@ pub(crate) fn ask(address: &str, method: &str, path: &str, body: &str) -> Answer
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, body.to_owned())
+    (head.to_owned(), body.to_owned())
 }

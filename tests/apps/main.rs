@@ -13,12 +13,14 @@ mod runtime_api;
 mod stage;
 mod twins;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
 use sqlx_rds_sandbox::Engine;
 
-use http::{Answer, ask};
+use http::{Answer, ask, ask_with_head, status};
 use stage::Stage;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -133,6 +135,50 @@ async fn a_name_that_fails_and_answers_again(engine: Engine) {
     app.interrupt();
     app.finish();
     stage.assert_logins();
+}
+
+/// Thirty visitors on two connections with room for four to wait: six are served, and the rest are
+/// told at once when to come back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shedding() {
+    let stage = Stage::sqlx_rds(Engine::Postgres).await;
+    let mut app = stage.start("shedding", &["127.0.0.1:0"]);
+    let line = app.line();
+    let address = line.strip_prefix("listening on ").unwrap().to_owned();
+    let mut admin = PgConnection::connect(&stage.admin_url()).await.unwrap();
+    let mut lock = admin.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE visits")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let shed = Arc::new(AtomicUsize::new(0));
+    let visitors: Vec<_> = (0..30)
+        .map(|_| {
+            let (address, shed) = (address.clone(), Arc::clone(&shed));
+            std::thread::spawn(move || {
+                let (head, body) = ask_with_head(&address, "POST", "/visits", "");
+                if status(&head) == 503 {
+                    assert!(head.to_lowercase().contains("\r\nretry-after: 1"), "{head}");
+                    shed.fetch_add(1, Ordering::SeqCst);
+                    return None;
+                }
+                assert_eq!(status(&head), 200, "{head}");
+                Some(body.parse::<u64>().unwrap())
+            })
+        })
+        .collect();
+    // While nobody is served.
+    until(async || shed.load(Ordering::SeqCst) == 24).await;
+    lock.rollback().await.unwrap();
+    let served = visitors
+        .into_iter()
+        .filter_map(|visitor| visitor.join().unwrap());
+    let mut served: Vec<u64> = served.collect();
+    served.sort_unstable();
+    assert_eq!(served, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(ask(&address, "POST", "/visits", ""), (200, "7".to_owned()));
+    app.interrupt();
+    app.finish();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
