@@ -21,6 +21,7 @@ mod iam;
 #[path = "connect_options/no_iam.rs"]
 mod iam;
 mod limits;
+mod proxy;
 mod resolved;
 
 pub(crate) use self::resolved::Resolved;
@@ -68,6 +69,8 @@ pub struct ConnectOptions<DB: Engine> {
     pub(crate) clock: Clock,
     pub(crate) connect_timeout: Duration,
     pub(crate) verify_writer: bool,
+    /// By the preset. A host can be a proxy's by its name too.
+    pub(crate) rds_proxy: bool,
     pub(crate) idle_session_timeout: Option<Duration>,
     /// Between attempts to reach a server that is full.
     pub(crate) full_backoff: Backoff,
@@ -137,6 +140,7 @@ impl<DB: Engine> ConnectOptions<DB> {
             clock: Clock::system(),
             connect_timeout: Duration::from_secs(30),
             verify_writer: false,
+            rds_proxy: false,
             idle_session_timeout: None,
             full_backoff: BACKOFF,
             quota: None,

@@ -38,6 +38,7 @@ struct Shared<DB: Engine> {
     clock: Clock,
     connect_timeout: Duration,
     verify_writer: bool,
+    is_proxy: bool,
     idle_session_timeout: Option<Duration>,
     full_backoff: Backoff,
     limiter: ConnectLimiter,
@@ -59,6 +60,7 @@ impl<DB: Engine> Connector<DB> {
             clock,
             connect_timeout,
             verify_writer,
+            is_proxy,
             idle_session_timeout,
             full_backoff,
             limiter,
@@ -71,6 +73,7 @@ impl<DB: Engine> Connector<DB> {
             clock,
             connect_timeout,
             verify_writer,
+            is_proxy,
             idle_session_timeout,
             full_backoff,
             limiter,
@@ -224,6 +227,11 @@ impl<DB: Engine> Connector<DB> {
             Some(logins) => logins.login().await.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Whether an RDS Proxy is dialled, as far as that is known.
+    pub(crate) fn is_proxy(&self) -> bool {
+        self.0.is_proxy
     }
 
     pub(crate) fn verifies_writer(&self) -> bool {

@@ -73,6 +73,15 @@ impl Endpoint {
             .is_some_and(|labels| labels.contains(&"rds") && labels.len() > 2)
     }
 
+    /// Whether the name is one that RDS gives to an RDS Proxy.
+    #[must_use]
+    pub fn is_rds_proxy(&self) -> bool {
+        self.is_rds()
+            && self
+                .rds_labels()
+                .is_some_and(|labels| labels.iter().any(|label| label.starts_with("proxy-")))
+    }
+
     /// Whether the host is this machine, so that nothing travels.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
@@ -157,6 +166,29 @@ mod tests {
             .unwrap()
             .region()
             .map(str::to_owned)
+    }
+
+    #[test]
+    fn a_proxy_is_known_by_its_name() {
+        for (host, expected) in [
+            (
+                "orders.proxy-c9akciq32rgx.eu-west-1.rds.amazonaws.com",
+                true,
+            ),
+            (
+                "ro.endpoint.proxy-c9akciq32rgx.us-east-2.rds.amazonaws.com",
+                true,
+            ),
+            ("orders.c9akciq32rgx.eu-west-1.rds.amazonaws.com", false),
+            (
+                "orders.cluster-c9akciq32rgx.eu-west-1.rds.amazonaws.com",
+                false,
+            ),
+            ("orders.proxy-c9akciq32rgx.example.com", false),
+        ] {
+            let endpoint = Endpoint::new(host, 5432).unwrap();
+            assert_eq!(endpoint.is_rds_proxy(), expected, "{host}");
+        }
     }
 
     #[test]

@@ -79,10 +79,14 @@ pub use self::plan::{Plan, PlanWarning, ProxySettings};
 pub use self::pool::{CloseEvent, Pool, PoolConnection, PoolConnectionMetadata, PoolOptions};
 pub use self::tls::RootCertificates;
 
-/// The page's examples are tested as documentation.
+/// Examples of pages are tested as documentation.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/lambda.md")]
 struct LambdaPage;
+
+#[cfg(all(doctest, feature = "mysql"))]
+#[doc = include_str!("../docs/rds-proxy.md")]
+struct RdsProxyPage;
 
 /// A pool of PostgreSQL connections.
 #[cfg(feature = "postgres")]

@@ -167,7 +167,8 @@ impl<DB: Engine> Manager<DB> {
             .target
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
-        match target.join(guaranteed) {
+        let checked = target.check(&this.shared.options);
+        match checked.and_then(|()| target.join(guaranteed)) {
             Ok(member) => this.member = member,
             Err(error) => target.connector = Err(error),
         }

@@ -1,10 +1,18 @@
 //! Where a pool's connections lead.
 
+use std::time::Duration;
+
 use crate::connect_options::ConnectOptions;
 use crate::connector::Connector;
 use crate::engine::Engine;
 use crate::error::ConfigError;
+use crate::options::PoolOptions;
 use crate::quota::Member;
+
+/// Both by AWS's word: Amazon RDS user guide, "RDS Proxy connection considerations". The first is
+/// the default of a setting; the second is not.
+const PROXY_IDLE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+const PROXY_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Where connections lead, or why none can be opened.
 pub(crate) struct Target<DB: Engine> {
@@ -18,6 +26,29 @@ impl<DB: Engine> Target<DB> {
             options: connector.given().clone(),
             connector: Ok(connector),
         }
+    }
+
+    /// Whether connections of these ages can live where they lead.
+    pub(crate) fn check(&self, pool: &PoolOptions<DB>) -> Result<(), ConfigError> {
+        let Ok(connector) = &self.connector else {
+            return Ok(());
+        };
+        let below = |time: Option<Duration>, limit| time.is_some_and(|time| time < limit);
+        if connector.is_proxy() && !below(pool.idle_timeout, PROXY_IDLE_TIMEOUT) {
+            return Err(ConfigError::OutOfRange {
+                setting: "idle_timeout",
+                given: format!("{:?}", pool.idle_timeout),
+                instead: "less than the 30 min after which RDS Proxy cuts idle clients",
+            });
+        }
+        if connector.is_proxy() && !below(pool.max_lifetime, PROXY_LIFETIME) {
+            return Err(ConfigError::OutOfRange {
+                setting: "max_lifetime",
+                given: format!("{:?}", pool.max_lifetime),
+                instead: "less than the 24 h after which RDS Proxy cuts every client",
+            });
+        }
+        Ok(())
     }
 
     /// The pool's part in what several pools share.

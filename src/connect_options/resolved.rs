@@ -24,6 +24,7 @@ pub(crate) struct Resolved<DB: Engine> {
     pub(crate) clock: Clock,
     pub(crate) connect_timeout: Duration,
     pub(crate) verify_writer: bool,
+    pub(crate) is_proxy: bool,
     pub(crate) idle_session_timeout: Option<Duration>,
     pub(crate) full_backoff: Backoff,
     pub(crate) limiter: ConnectLimiter,
@@ -43,7 +44,8 @@ impl<DB: Engine> ConnectOptions<DB> {
             });
         }
 
-        let mut options = self.options.clone();
+        let is_proxy = self.check_proxy(&endpoint)?;
+        let mut options = self.through_proxy(self.options.clone());
         if provider.is_some() {
             options = DB::send_in_clear(self.protect(options, &endpoint, socket)?);
         }
@@ -60,6 +62,7 @@ impl<DB: Engine> ConnectOptions<DB> {
             clock,
             connect_timeout: self.connect_timeout,
             verify_writer: self.verify_writer,
+            is_proxy,
             idle_session_timeout: self.idle_session_timeout,
             full_backoff: self.full_backoff,
             limiter: ConnectLimiter::new(self.max_connecting, self.max_connects_per_second),

@@ -84,6 +84,12 @@ pub(crate) mod sealed {
         fn trust(options: OptionsOf<Self>, roots: Vec<u8>) -> OptionsOf<Self>;
         /// Lets a token be sent as it is, which the server needs to check it.
         fn send_in_clear(options: OptionsOf<Self>) -> OptionsOf<Self>;
+        /// What an RDS Proxy should run on each of its connections for sqlx's sake.
+        const INIT_QUERY: &'static str;
+        /// Leaves to the proxy what [`INIT_QUERY`](Self::INIT_QUERY) sets.
+        fn leave_to_init_query(options: OptionsOf<Self>) -> OptionsOf<Self>;
+        /// Whether the options ask for settings that RDS Proxy refuses at startup.
+        fn has_startup_options(options: &OptionsOf<Self>) -> bool;
         /// Adds a login to options that have none.
         fn authorize(options: &OptionsOf<Self>, login: &Login) -> OptionsOf<Self>;
 

@@ -82,6 +82,21 @@ impl sealed::Engine for MySql {
         options.enable_cleartext_plugin(true)
     }
 
+    const INIT_QUERY: &'static str = "SET sql_mode = CONCAT(@@sql_mode, ',PIPES_AS_CONCAT,NO_ENGINE_SUBSTITUTION'), \
+                                     time_zone = '+00:00', NAMES utf8mb4";
+
+    fn leave_to_init_query(options: MySqlConnectOptions) -> MySqlConnectOptions {
+        options
+            .pipes_as_concat(false)
+            .no_engine_substitution(false)
+            .timezone(None)
+            .set_names(false)
+    }
+
+    fn has_startup_options(_: &MySqlConnectOptions) -> bool {
+        false
+    }
+
     fn authorize(options: &MySqlConnectOptions, login: &Login) -> MySqlConnectOptions {
         options
             .clone()

@@ -88,6 +88,19 @@ impl sealed::Engine for Postgres {
         options
     }
 
+    /// What sqlx needs travels in startup parameters that RDS Proxy knows.
+    const INIT_QUERY: &'static str = "";
+
+    fn leave_to_init_query(options: PgConnectOptions) -> PgConnectOptions {
+        options
+    }
+
+    fn has_startup_options(options: &PgConnectOptions) -> bool {
+        options
+            .get_options()
+            .is_some_and(|options| !options.is_empty())
+    }
+
     fn authorize(options: &PgConnectOptions, login: &Login) -> PgConnectOptions {
         options
             .clone()

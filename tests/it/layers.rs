@@ -30,8 +30,8 @@ const LAYERS: &[&[&str]] = &[
     ],
     &["engine", "url", "connect_options", "hooks", "connector"],
     &[
-        "target",
         "options",
+        "target",
         "shared",
         "managed",
         "manager",

@@ -45,6 +45,8 @@ pub(crate) trait TestEngine: Engine {
     fn options_of_sqlx(url: &str, token: &str) -> Options<Self>;
     /// Takes every lock there is on the table `ledger`, or fails at once.
     const LOCK_LEDGER: &'static str;
+    /// What sqlx may have set on a session.
+    fn session(on: &mut Self::Connection) -> impl Future<Output = String> + Send;
     /// Sessions of `app` in this database, asked of the server.
     fn sessions(plane: &Plane<Self>) -> impl Future<Output = i64> + Send;
     /// Those of them that are running `SLEEP` or `NAP`.
@@ -395,6 +397,10 @@ macro_rules! engine {
                 sqlx::raw_sql(sql).execute(on).await.map(|_| ())
             }
 
+            async fn session(on: &mut <$db as sqlx::Database>::Connection) -> String {
+                sqlx::query_scalar($marks[4]).fetch_one(on).await.unwrap()
+            }
+
             fn with_port(options: Options<$db>, port: u16) -> Options<$db> {
                 options.port(port)
             }
@@ -448,6 +454,7 @@ engine!(
         "SELECT set_config('app.mark', '42', false)",
         "SELECT current_setting('app.mark')::int",
         "SELECT generate_series(1, 20000)::int8",
+        "SELECT concat_ws(' ', current_setting('TimeZone'), current_setting('client_encoding'))",
     ],
     |options| options
 );
@@ -474,7 +481,8 @@ engine!(
         "SELECT CAST(CONNECTION_ID() AS SIGNED)",
         "SET @mark = 42",
         "SELECT CAST(@mark AS SIGNED)",
-        "SELECT CAST(seq AS SIGNED) FROM seq_1_to_20000"
+        "SELECT CAST(seq AS SIGNED) FROM seq_1_to_20000",
+        "SELECT CONCAT_WS(' ', @@sql_mode, @@time_zone, @@character_set_client, @@collation_connection)",
     ],
     |options| options
         .enable_cleartext_plugin(true)

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use sqlx_rds::{ErrorKind, PoolOptions};
+use sqlx_rds::{Connector, ErrorKind, PoolOptions};
 use sqlx_rds_sandbox::{ProxyMetrics, ProxyOptions};
 
 use crate::plane::{Plane, Script, TestEngine, on_both_engines};
@@ -16,6 +16,8 @@ on_both_engines! {
     a_proxy_that_takes_no_more_clients_is_waited_for,
     what_a_proxy_cuts_is_replaced_unseen,
     a_restart_behind_a_proxy_costs_only_the_work_in_flight,
+    the_preset_sends_nothing_that_could_pin,
+    what_a_proxy_would_cut_or_pin_is_refused_when_a_pool_is_built,
 }
 
 fn metrics<DB: TestEngine>(plane: &Plane<DB>) -> ProxyMetrics {
@@ -160,4 +162,71 @@ async fn a_restart_behind_a_proxy_costs_only_the_work_in_flight<DB: TestEngine>(
     assert!(plane.accepted() <= logins + 1, "no storm of logins");
     pool.close().await;
     plane.server().gateway().wait_for_connections(0).await;
+}
+
+async fn the_preset_sends_nothing_that_could_pin<DB: TestEngine>() {
+    let plane = Plane::<DB>::behind_proxy(ProxyOptions::default()).await;
+    let pool = PoolOptions::new().connect_lazy_with(plane.options().rds_proxy());
+    DB::raw(&pool, "SELECT 1").await.unwrap();
+    let seen = metrics(&plane);
+    assert!(seen.pins.is_empty(), "{seen:?}");
+
+    // What sqlx would have set is what the proxy's init query sets.
+    let direct = Plane::<DB>::shared().await;
+    let usual = direct.pool(PoolOptions::new()).await;
+    let mut usual = usual.acquire().await.unwrap();
+    let preset = PoolOptions::new().connect_lazy_with(direct.options().rds_proxy());
+    let mut preset = preset.acquire().await.unwrap();
+    let init_query = sqlx_rds::ConnectOptions::<DB>::INIT_QUERY;
+    if !init_query.is_empty() {
+        assert_ne!(
+            DB::session(&mut usual).await,
+            DB::session(&mut preset).await
+        );
+        DB::raw_on(&mut preset, init_query).await.unwrap();
+    }
+    assert_eq!(
+        DB::session(&mut usual).await,
+        DB::session(&mut preset).await
+    );
+}
+
+async fn what_a_proxy_would_cut_or_pin_is_refused_when_a_pool_is_built<DB: TestEngine>() {
+    let plane = Plane::<DB>::shared().await;
+    let options = || plane.options().rds_proxy();
+    let told = |settings: PoolOptions<DB>, options| {
+        let built = Connector::new(options).and_then(|connector| settings.build(connector));
+        built.unwrap_err().to_string()
+    };
+    let day = Duration::from_secs(24 * 60 * 60);
+    for settings in [
+        PoolOptions::new().idle_timeout(None),
+        PoolOptions::new().idle_timeout(day / 48),
+    ] {
+        let error = told(settings, options());
+        assert!(error.contains("less than the 30 min"), "{error}");
+    }
+    let error = told(PoolOptions::new().max_lifetime(day), options());
+    assert!(error.contains("less than the 24 h"), "{error}");
+    let limited = options().idle_session_timeout(Duration::from_secs(60));
+    let error = told(PoolOptions::new(), limited);
+    assert!(error.contains("IdleClientTimeout"), "{error}");
+    // By the name alone, too.
+    let named = plane
+        .options()
+        .region("eu-west-1")
+        .sign_host("orders.proxy-c9akciq32rgx.eu-west-1.rds.amazonaws.com");
+    let error = told(PoolOptions::new().idle_timeout(None), named);
+    assert!(error.contains("less than the 30 min"), "{error}");
+    let built = Connector::new(options()).unwrap();
+    assert!(PoolOptions::new().build(built).is_ok());
+}
+
+#[tokio::test]
+async fn options_of_postgres_are_refused_before_the_proxy_refuses_them() {
+    let plane = Plane::<sqlx::Postgres>::shared().await;
+    let options = plane.options().rds_proxy();
+    let options = options.map(|options| options.options([("work_mem", "4MB")]));
+    let error = Connector::new(options).unwrap_err().to_string();
+    assert!(error.contains("RDS Proxy refuses"), "{error}");
 }
