@@ -79,7 +79,9 @@ fn sources() -> BTreeMap<PathBuf, String> {
         &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
         &mut sources,
     );
-    sources.retain(|path, _| !path.ends_with("lib.rs"));
+    // A program uses the crate from outside.
+    let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin");
+    sources.retain(|path, _| !path.ends_with("lib.rs") && !path.starts_with(&programs));
     sources
 }
 
