@@ -27,13 +27,15 @@ async fn an_api_connects_when_asked_and_is_frozen_with_nothing_open() {
 
     // Rolled back before the freeze: neither its transaction nor its locks are there.
     assert_eq!(place(&api, 0).await.0, 422);
-    let open = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND state <> 'idle'";
+    let open = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND state <> 'idle' \
+                AND datname = current_database()";
     let open: i64 = sqlx::query_scalar(open)
         .fetch_one(&mut admin)
         .await
         .unwrap();
     assert_eq!(open, 0);
-    let locks = "SELECT count(*) FROM pg_locks WHERE relation = 'orders'::regclass";
+    let locks = "SELECT count(*) FROM pg_locks WHERE relation = 'orders'::regclass AND database = \
+                 (SELECT oid FROM pg_database WHERE datname = current_database())";
     let locks: i64 = sqlx::query_scalar(locks)
         .fetch_one(&mut admin)
         .await
@@ -183,7 +185,8 @@ async fn managed_instances_hold_a_connection_for_each_invocation_at_once() {
         .collect();
     until(async || {
         let waiting =
-            "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'events'::regclass";
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'events'::regclass AND database = \
+                 (SELECT oid FROM pg_database WHERE datname = current_database())";
         let waiting: i64 = sqlx::query_scalar(waiting)
             .fetch_one(&mut *lock)
             .await
