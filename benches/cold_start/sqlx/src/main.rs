@@ -1,0 +1,13 @@
+//! Connects, reads a row, and says so. Somebody else has made the token.
+
+use std::error::Error;
+
+use sqlx::PgPool;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let pool = PgPool::connect(&std::env::var("TOKEN_URL")?).await?;
+    let one: i32 = sqlx::query_scalar("SELECT 1").fetch_one(&pool).await?;
+    println!("{one}");
+    Ok(())
+}
