@@ -4,6 +4,8 @@ use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_credential_types::provider::{ProvideCredentials, future};
 use tokio::sync::OnceCell;
 
+use super::environment::EnvironmentCredentialsProvider;
+
 /// The AWS SDK's default chain: environment, profile, web identity, ECS, EKS, EC2.
 ///
 /// It is put together at its first use, since that reads files, and settings are made outside async
@@ -17,6 +19,10 @@ impl ProvideCredentials for ChainCredentialsProvider {
         Self: 'a,
     {
         future::ProvideCredentials::new(async {
+            // So does the chain, after it has put an HTTP client together, which costs a cold start.
+            if let Ok(found) = EnvironmentCredentialsProvider.provide_credentials().await {
+                return Ok(found);
+            }
             let chain = self
                 .0
                 .get_or_init(|| DefaultCredentialsChain::builder().build())
