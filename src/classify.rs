@@ -223,6 +223,13 @@ fn of_proxy(message: &str) -> Option<ErrorKind> {
             ErrorKind::Full,
         ),
         ("Number simultaneous connections exceeded", ErrorKind::Full),
+        // PgBouncer's, which come as 08P01 whatever they are about.
+        ("query_wait_timeout", ErrorKind::Full),
+        ("no more connections allowed", ErrorKind::Full),
+        ("server login has been failing", ErrorKind::Unavailable),
+        ("server conn crashed", ErrorKind::Disconnected),
+        ("client_idle_timeout", ErrorKind::Disconnected),
+        ("idle transaction timeout", ErrorKind::Disconnected),
         (
             "IAM authentication is allowed only with SSL",
             ErrorKind::Rejected,

@@ -21,6 +21,7 @@ mod iam;
 #[path = "connect_options/no_iam.rs"]
 mod iam;
 mod limits;
+mod pgbouncer;
 mod proxy;
 mod resolved;
 
@@ -71,6 +72,8 @@ pub struct ConnectOptions<DB: Engine> {
     pub(crate) verify_writer: bool,
     /// By the preset. A host can be a proxy's by its name too.
     pub(crate) rds_proxy: bool,
+    /// PgBouncer's `max_prepared_statements`, where one is dialled.
+    pub(crate) pgbouncer: Option<u32>,
     pub(crate) idle_session_timeout: Option<Duration>,
     /// Between attempts to reach a server that is full.
     pub(crate) full_backoff: Backoff,
@@ -141,6 +144,7 @@ impl<DB: Engine> ConnectOptions<DB> {
             connect_timeout: Duration::from_secs(30),
             verify_writer: false,
             rds_proxy: false,
+            pgbouncer: None,
             idle_session_timeout: None,
             full_backoff: BACKOFF,
             quota: None,

@@ -137,6 +137,11 @@ impl<DB: Engine> Connector<DB> {
                     let endpoint = endpoint.to_string();
                     return Err(NotWriter { endpoint }.into());
                 }
+                if self.0.given.counts_on_pgbouncer()
+                    && !DB::keeps_statements(&mut connection).await?
+                {
+                    return Err(ConfigError::Conflict(FORGETFUL).into());
+                }
                 if let Some(timeout) = self.0.idle_session_timeout {
                     DB::limit_idle(&mut connection, timeout).await?;
                 }
@@ -314,6 +319,9 @@ impl<DB: Engine> Drop for Probe<'_, DB> {
         }
     }
 }
+
+const FORGETFUL: &str = "PgBouncer carries no prepared statements here; set \
+    max_prepared_statements in pgbouncer.ini, from version 1.21 on, or call `pgbouncer(0)`";
 
 /// Whether the server, or our trust in it, would have to change before a connect can succeed.
 fn refuses(kind: ErrorKind) -> bool {

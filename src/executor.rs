@@ -5,11 +5,11 @@ use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 use futures_util::TryStreamExt;
 use sqlx::error::BoxDynError;
-use sqlx::{Database, Error, Execute, Executor, SqlStr};
+use sqlx::{Database, Error, Execute, Executor, SqlStr, Transaction};
 use sqlx_core::describe::Describe;
 use sqlx_core::ext::async_stream::TryAsyncStream;
 
-use crate::connection::Leaves;
+use crate::connection::{Leaves, PoolConnection};
 use crate::engine::Engine;
 use crate::pool::Pool;
 
@@ -26,12 +26,9 @@ where
     {
         let pool = self.clone();
         Box::pin(async move {
-            let query = Inspected::new(query);
-            let leaves = query.leaves();
-            let mut connection = pool.checkout().await?;
-            let result = connection.managed().lend().execute(query).await;
-            connection.settle(&result, leaves);
-            result
+            let (query, mut lane) = Lane::of(&pool, query).await?;
+            let result = lane.connection().execute(query).await;
+            lane.settle(result).await
         })
     }
 
@@ -42,12 +39,9 @@ where
     {
         let pool = self.clone();
         Box::pin(async move {
-            let query = Inspected::new(query);
-            let leaves = query.leaves();
-            let mut connection = pool.checkout().await?;
-            let result = connection.managed().lend().fetch_all(query).await;
-            connection.settle(&result, leaves);
-            result
+            let (query, mut lane) = Lane::of(&pool, query).await?;
+            let result = lane.connection().fetch_all(query).await;
+            lane.settle(result).await
         })
     }
 
@@ -61,11 +55,9 @@ where
     {
         let pool = self.clone();
         Box::pin(TryAsyncStream::new(move |yielder| async move {
-            let query = Inspected::new(query);
-            let leaves = query.leaves();
-            let mut connection = pool.checkout().await?;
+            let (query, mut lane) = Lane::of(&pool, query).await?;
             // A stream that is dropped half way leaves it dirty.
-            let mut steps = connection.managed().lend().fetch_many(query);
+            let mut steps = lane.connection().fetch_many(query);
             let result = loop {
                 match steps.try_next().await {
                     Ok(Some(step)) => yielder.r#yield(step).await,
@@ -74,8 +66,7 @@ where
                 }
             };
             drop(steps);
-            connection.settle(&result, leaves);
-            result
+            lane.settle(result).await
         }))
     }
 
@@ -89,16 +80,13 @@ where
     {
         let pool = self.clone();
         Box::pin(async move {
-            let query = Inspected::new(query);
-            let leaves = query.leaves();
-            let mut connection = pool.checkout().await?;
+            let (query, mut lane) = Lane::of(&pool, query).await?;
             if DB::DRAINS_AFTER_ONE_ROW {
-                let result = connection.managed().lend().fetch_optional(query).await;
-                connection.settle(&result, leaves);
-                return result;
+                let result = lane.connection().fetch_optional(query).await;
+                return lane.settle(result).await;
             }
             let mut first = None;
-            let mut steps = connection.managed().lend().fetch_many(query);
+            let mut steps = lane.connection().fetch_many(query);
             let result = loop {
                 match steps.try_next().await {
                     // Read on to the end, which is near for a query that yields one row; where
@@ -111,8 +99,7 @@ where
                 }
             };
             drop(steps);
-            connection.settle(&result, leaves);
-            result
+            lane.settle(result).await
         })
     }
 
@@ -126,14 +113,9 @@ where
     {
         let pool = self.clone();
         Box::pin(async move {
-            let mut connection = pool.checkout().await?;
-            let result = connection
-                .managed()
-                .lend()
-                .prepare_with(sql, parameters)
-                .await;
-            connection.settle(&result, Leaves::Nothing);
-            result
+            let mut lane = Lane::for_preparing(&pool).await?;
+            let result = lane.connection().prepare_with(sql, parameters).await;
+            lane.settle(result).await
         })
     }
 
@@ -143,11 +125,62 @@ where
     {
         let pool = self.clone();
         Box::pin(async move {
-            let mut connection = pool.checkout().await?;
-            let result = connection.managed().lend().describe(sql).await;
-            connection.settle(&result, Leaves::Nothing);
-            result
+            let mut lane = Lane::for_preparing(&pool).await?;
+            let result = lane.connection().describe(sql).await;
+            lane.settle(result).await
         })
+    }
+}
+
+/// Where a query runs.
+enum Lane<DB: Engine> {
+    Connection(PoolConnection<DB>, Leaves),
+    /// Where a prepared statement lives no longer than a transaction.
+    Transaction(Transaction<'static, DB>),
+}
+
+impl<DB: Engine> Lane<DB> {
+    async fn of<'q>(
+        pool: &Pool<DB>,
+        query: impl Execute<'q, DB>,
+    ) -> Result<(Inspected<DB>, Self), Error> {
+        let mut query = Inspected::new(query);
+        if !query.is_text() && pool.shared().loses_statements {
+            query.persistent = false;
+            return Ok((query, Self::Transaction(pool.begin().await?)));
+        }
+        let leaves = query.leaves();
+        Ok((query, Self::Connection(pool.checkout().await?, leaves)))
+    }
+
+    async fn for_preparing(pool: &Pool<DB>) -> Result<Self, Error> {
+        if pool.shared().loses_statements {
+            return Ok(Self::Transaction(pool.begin().await?));
+        }
+        let connection = pool.checkout().await?;
+        Ok(Self::Connection(connection, Leaves::Nothing))
+    }
+
+    fn connection(&mut self) -> &mut DB::Connection {
+        match self {
+            Self::Connection(connection, _) => connection.managed().lend(),
+            Self::Transaction(transaction) => transaction,
+        }
+    }
+
+    /// Keeps what the query did, and judges the connection by how it went.
+    async fn settle<T>(self, result: Result<T, Error>) -> Result<T, Error> {
+        match self {
+            Self::Connection(mut connection, leaves) => {
+                connection.settle(&result, leaves);
+                result
+            }
+            Self::Transaction(transaction) => {
+                let value = result?;
+                transaction.commit().await?;
+                Ok(value)
+            }
+        }
     }
 }
 
@@ -172,10 +205,13 @@ impl<DB: Database> Inspected<DB> {
         }
     }
 
-    /// Only text without arguments can hold several statements.
+    /// Whether nothing is prepared; only then can it hold several statements.
+    fn is_text(&self) -> bool {
+        matches!(self.arguments, Some(Ok(None)))
+    }
+
     fn leaves(&self) -> Leaves {
-        let several = matches!(self.arguments, Some(Ok(None)));
-        if may_begin(self.sql.as_str(), several) {
+        if may_begin(self.sql.as_str(), self.is_text()) {
             Leaves::Transaction
         } else {
             Leaves::Nothing

@@ -88,6 +88,10 @@ struct LambdaPage;
 #[doc = include_str!("../docs/rds-proxy.md")]
 struct RdsProxyPage;
 
+#[cfg(all(doctest, feature = "postgres"))]
+#[doc = include_str!("../docs/pgbouncer.md")]
+struct PgBouncerPage;
+
 /// A pool of PostgreSQL connections.
 #[cfg(feature = "postgres")]
 pub type PgPool = Pool<sqlx::Postgres>;

@@ -176,10 +176,10 @@ impl<DB: Engine> Manager<DB> {
     }
 
     fn holding(target: Target<DB>, options: PoolOptions<DB>, max_open: usize) -> Self {
-        let clock = target.options.clock.clone();
+        let shared = Shared::new(&target.options, options, max_open);
         Self {
             target: RwLock::new(target),
-            shared: Arc::new(Shared::new(options, clock, max_open)),
+            shared: Arc::new(shared),
             max_open,
             member: None,
         }

@@ -39,6 +39,10 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often an acquire that waits looks for connections that are held by nobody.
 const RECLAIM_INTERVAL: Duration = Duration::from_millis(250);
 
+/// Why no bare connection is handed out where statements are lost between transactions.
+pub(crate) const BARE: &str = "through `pgbouncer(0)` a prepared statement lives no longer than its \
+    transaction; use `begin`, or run the query straight on the pool";
+
 /// A pool of connections that log in with the current login; a stand-in for [`sqlx::Pool`].
 ///
 /// `&Pool` is an [`sqlx::Executor`] and an [`sqlx::Acquire`], so that queries, transactions and
@@ -84,7 +88,7 @@ impl<DB: Engine> Pool<DB> {
     /// [`acquire_timeout`](PoolOptions::acquire_timeout), [`Overloaded`] inside
     /// [`sqlx::Error::Io`] when [`max_waiters`](PoolOptions::max_waiters) wait already,
     /// [`sqlx::Error::PoolClosed`], and, when a new connection had to be opened, the last error of
-    /// doing so.
+    /// doing so. Through `pgbouncer(0)` always [`sqlx::Error::Configuration`].
     ///
     /// # Cancel safety
     ///
@@ -94,7 +98,12 @@ impl<DB: Engine> Pool<DB> {
         &self,
     ) -> impl Future<Output = Result<PoolConnection<DB>, sqlx::Error>> + Send + 'static {
         let pool = self.clone();
-        async move { pool.checkout().await }
+        async move {
+            if pool.shared().loses_statements {
+                return Err(ConfigError::Conflict(BARE).into());
+            }
+            pool.checkout().await
+        }
     }
 
     /// An idle connection, where there is one at this moment and nobody waits for it.
@@ -102,6 +111,14 @@ impl<DB: Engine> Pool<DB> {
     /// As in sqlx it is not tested, and `before_acquire` is not called.
     #[must_use]
     pub fn try_acquire(&self) -> Option<PoolConnection<DB>> {
+        if self.shared().loses_statements {
+            return None;
+        }
+        self.take_idle()
+    }
+
+    /// [`try_acquire`](Self::try_acquire), for those who know what may be done with it.
+    pub(crate) fn take_idle(&self) -> Option<PoolConnection<DB>> {
         manager::take_idle(&self.0.pool).map(PoolConnection::new)
     }
 
@@ -283,7 +300,7 @@ impl<DB: Engine> Pool<DB> {
         self.0.pool.manager().set_connect_options(options)
     }
 
-    fn shared(&self) -> &Shared<DB> {
+    pub(crate) fn shared(&self) -> &Shared<DB> {
         &self.0.pool.manager().shared
     }
 

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use crate::ceiling::Ceiling;
 use crate::census::Census;
 use crate::clock::{Clock, Moment};
+use crate::connect_options::ConnectOptions;
 use crate::engine::Engine;
 use crate::epoch::Epochs;
 use crate::options::PoolOptions;
@@ -18,6 +19,8 @@ use crate::queue::Queue;
 pub(crate) struct Shared<DB: Engine> {
     pub(crate) clock: Clock,
     pub(crate) options: PoolOptions<DB>,
+    /// Whether a prepared statement lives no longer than its transaction.
+    pub(crate) loses_statements: bool,
     /// So that ping timeouts do not add up: idle connections from before a failure are dropped
     /// unpinged.
     pub(crate) epochs: Epochs,
@@ -34,11 +37,17 @@ pub(crate) struct Shared<DB: Engine> {
 
 impl<DB: Engine> Shared<DB> {
     /// `max_open` is what the ceiling starts from.
-    pub(crate) fn new(options: PoolOptions<DB>, clock: Clock, max_open: usize) -> Self {
+    pub(crate) fn new(
+        target: &ConnectOptions<DB>,
+        options: PoolOptions<DB>,
+        max_open: usize,
+    ) -> Self {
+        let clock = target.clock.clone();
         Self {
             began: clock.now(),
             swept: AtomicU64::new(0),
             clock,
+            loses_statements: target.loses_statements(),
             epochs: Epochs::default(),
             census: Census::default(),
             queue: Queue::default(),

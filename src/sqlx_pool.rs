@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::error::ConfigError;
 use crate::hooks::{Hooks, PoolConnectionMetadata};
 use crate::options::PoolOptions;
-use crate::pool::Pool;
+use crate::pool::{BARE, Pool};
 use crate::stub::Stub;
 
 impl<DB: Engine> Connector<DB> {
@@ -113,6 +113,9 @@ fn open<DB: Engine>(
     options: &PoolOptions<DB>,
 ) -> Result<sqlx::Pool<DB>, sqlx::Error> {
     options.check()?;
+    if connector.given().loses_statements() {
+        return Err(ConfigError::Conflict(BARE).into());
+    }
     Handle::try_current().map_err(|_| ConfigError::NoRuntime)?;
     let stub = Stub::<DB>::open()?;
     let parked = stub.parked();

@@ -1,7 +1,7 @@
 //! `begin`: sqlx's own transactions.
 
 use futures_core::future::BoxFuture;
-use sqlx::{Acquire, Error, SqlSafeStr, SqlStr, Transaction};
+use sqlx::{Acquire, AssertSqlSafe, Error, SqlSafeStr, SqlStr, Transaction};
 
 use crate::connection::PoolConnection;
 use crate::engine::Engine;
@@ -76,6 +76,7 @@ impl<DB: Engine> Pool<DB> {
     }
 
     async fn begin_by(&self, statement: Option<SqlStr>) -> Result<Transaction<'static, DB>, Error> {
+        let statement = self.opening(statement);
         let first = shell::begin(self.lent(), self.checkout().await?, statement.clone()).await;
         match first {
             Err(error) if is_dead(&error) => {
@@ -89,14 +90,27 @@ impl<DB: Engine> Pool<DB> {
         &self,
         statement: Option<SqlStr>,
     ) -> Result<Option<Transaction<'static, DB>>, Error> {
+        let statement = self.opening(statement);
         // Ends, since a connection that is dead is not idle again.
-        while let Some(connection) = self.try_acquire() {
+        while let Some(connection) = self.take_idle() {
             match shell::begin(self.lent(), connection, statement.clone()).await {
                 Err(error) if is_dead(&error) => {}
                 result => return result.map(Some),
             }
         }
         Ok(None)
+    }
+
+    /// What to send to begin a transaction; nothing where sqlx knows.
+    fn opening(&self, statement: Option<SqlStr>) -> Option<SqlStr> {
+        if !self.shared().loses_statements {
+            return statement;
+        }
+        let begin = statement.as_ref().map_or("BEGIN", SqlStr::as_str);
+        // One message, so that PgBouncer changes no connection in between; both are asserted by
+        // whoever wrote them.
+        let opening = format!("{}; {begin}", DB::FORGET_STATEMENTS);
+        Some(AssertSqlSafe(opening).into_sql_str())
     }
 }
 

@@ -45,7 +45,8 @@ impl<DB: Engine> ConnectOptions<DB> {
         }
 
         let is_proxy = self.check_proxy(&endpoint)?;
-        let mut options = self.through_proxy(self.options.clone());
+        self.check_pgbouncer()?;
+        let mut options = self.through_pgbouncer(self.through_proxy(self.options.clone()));
         if provider.is_some() {
             options = DB::send_in_clear(self.protect(options, &endpoint, socket)?);
         }

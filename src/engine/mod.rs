@@ -90,6 +90,12 @@ pub(crate) mod sealed {
         fn leave_to_init_query(options: OptionsOf<Self>) -> OptionsOf<Self>;
         /// Whether the options ask for settings that RDS Proxy refuses at startup.
         fn has_startup_options(options: &OptionsOf<Self>) -> bool;
+        /// Leaves out startup parameters that PgBouncer refuses.
+        fn without_startup_parameters(options: OptionsOf<Self>) -> OptionsOf<Self>;
+        /// Has sqlx keep no prepared statements.
+        fn without_statements(options: OptionsOf<Self>) -> OptionsOf<Self>;
+        /// SQL that clears a session of statements that sqlx prepared, in a transaction of its own.
+        const FORGET_STATEMENTS: &'static str;
         /// Adds a login to options that have none.
         fn authorize(options: &OptionsOf<Self>, login: &Login) -> OptionsOf<Self>;
 
@@ -99,6 +105,16 @@ pub(crate) mod sealed {
         ///
         /// Not cancel safe, as any statement.
         fn is_writer(
+            connection: &mut Self::Connection,
+        ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
+
+        /// Whether a PgBouncer carries prepared statements from one connection to the next, by
+        /// asking for the name that a statement has there.
+        ///
+        /// # Cancel safety
+        ///
+        /// Not cancel safe, as any statement.
+        fn keeps_statements(
             connection: &mut Self::Connection,
         ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
 

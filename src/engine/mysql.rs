@@ -97,6 +97,16 @@ impl sealed::Engine for MySql {
         false
     }
 
+    fn without_startup_parameters(options: MySqlConnectOptions) -> MySqlConnectOptions {
+        options
+    }
+
+    fn without_statements(options: MySqlConnectOptions) -> MySqlConnectOptions {
+        options
+    }
+
+    const FORGET_STATEMENTS: &'static str = "";
+
     fn authorize(options: &MySqlConnectOptions, login: &Login) -> MySqlConnectOptions {
         options
             .clone()
@@ -110,6 +120,10 @@ impl sealed::Engine for MySql {
                      AND @@global.innodb_read_only IN ('0', 'OFF')";
         let row = connection.fetch_one(raw_sql(asked)).await?;
         Ok(row.try_get::<i64, _>(0)? == 1)
+    }
+
+    async fn keeps_statements(_: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
+        Ok(true)
     }
 
     async fn limit_idle(

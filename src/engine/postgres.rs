@@ -101,6 +101,19 @@ impl sealed::Engine for Postgres {
             .is_some_and(|options| !options.is_empty())
     }
 
+    fn without_startup_parameters(options: PgConnectOptions) -> PgConnectOptions {
+        options.extra_float_digits(None)
+    }
+
+    fn without_statements(options: PgConnectOptions) -> PgConnectOptions {
+        options.statement_cache_capacity(0)
+    }
+
+    /// Only sqlx's: others may count on theirs, PgBouncer's own (`PGBOUNCER_1`) among them.
+    const FORGET_STATEMENTS: &'static str = "BEGIN; DO $$ DECLARE s text; BEGIN \
+         FOR s IN SELECT name FROM pg_prepared_statements WHERE name LIKE 'sqlx\\_s\\_%' \
+         LOOP EXECUTE format('DEALLOCATE %I', s); END LOOP; END $$; COMMIT";
+
     fn authorize(options: &PgConnectOptions, login: &Login) -> PgConnectOptions {
         options
             .clone()
@@ -112,6 +125,20 @@ impl sealed::Engine for Postgres {
         let asked = "SELECT NOT pg_is_in_recovery() \
                      AND current_setting('transaction_read_only') = 'off'";
         connection.fetch_one(raw_sql(asked)).await?.try_get(0)
+    }
+
+    async fn keeps_statements(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        // The statement that asks is among those that it sees.
+        let asked = "SELECT EXISTS (SELECT FROM pg_prepared_statements \
+                     WHERE name LIKE 'PGBOUNCER\\_%')";
+        match sqlx::query_scalar(asked).fetch_one(connection).await {
+            Err(sqlx::Error::Database(error))
+                if matches!(error.code().as_deref(), Some("26000" | "42P05")) =>
+            {
+                Ok(false)
+            }
+            answer => answer,
+        }
     }
 
     async fn limit_idle(

@@ -20,6 +20,7 @@ mod login;
 mod manager;
 mod options;
 mod parity;
+mod pgbouncer;
 mod plane;
 mod pool;
 mod proxies;

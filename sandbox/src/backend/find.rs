@@ -124,6 +124,27 @@ impl MySqlPrograms {
     }
 }
 
+/// PgBouncer at `wanted`, or else on `PATH`, or where Debian keeps it.
+pub(crate) fn pgbouncer(wanted: Option<OsString>, account: Account) -> Result<PathBuf, Error> {
+    let candidates = match &wanted {
+        Some(program) => vec![PathBuf::from(program)],
+        None => directories_on_path_with("pgbouncer")
+            .chain(["/usr/sbin", "/opt/homebrew/bin"].map(PathBuf::from))
+            .map(|directory| directory.join("pgbouncer"))
+            .collect(),
+    };
+    candidates
+        .into_iter()
+        .find(|program| account.version_of(program).is_some())
+        .ok_or_else(|| Error::NotFound {
+            engine: Engine::Postgres,
+            reason:
+                "a PgBouncer is asked for, and `pgbouncer` is neither on PATH nor in the usual \
+                     places; `apt-get install pgbouncer` or your system's like of it brings one"
+                    .into(),
+        })
+}
+
 /// The word that asks for the fetched PostgreSQL even where another is installed.
 pub(crate) const EMBEDDED: &str = "embedded";
 

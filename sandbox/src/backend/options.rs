@@ -109,3 +109,33 @@ impl MariaDbOptions {
         self
     }
 }
+
+/// Settings for a [`PgBouncer`](super::PgBouncer).
+///
+/// ```
+/// use sqlx_rds_sandbox::backend::PgBouncerOptions;
+///
+/// let options = PgBouncerOptions::default().setting("default_pool_size", "2");
+/// # drop(options);
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct PgBouncerOptions {
+    pub(super) program: Option<OsString>,
+    pub(super) settings: Vec<(String, String)>,
+}
+
+impl PgBouncerOptions {
+    /// The program `pgbouncer`. Default: the environment variable `SANDBOX_PGBOUNCER_BIN`, and
+    /// without it whatever is found.
+    pub fn program(mut self, program: impl Into<OsString>) -> Self {
+        self.program = Some(program.into());
+        self
+    }
+
+    /// A setting of `pgbouncer.ini`. It wins over the sandbox's own and over earlier ones.
+    pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.settings.push((name.into(), value.into()));
+        self
+    }
+}
