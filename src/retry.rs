@@ -10,7 +10,8 @@ use crate::{random, telemetry};
 /// Runs `work` until it succeeds, fails with what is not `passing`, or `deadline` is reached.
 ///
 /// At the deadline the last error of `work` is returned, or `hung` where it never ended.
-/// `backoff` is chosen by the error. A wait that would end after the deadline is not begun.
+/// `backoff` is chosen by the error. A wait that would end after the deadline is drawn once more,
+/// from the time that is left, and the attempt after it is the last.
 ///
 /// # Cancel safety
 ///
@@ -28,6 +29,7 @@ where
 {
     let mut last = None;
     let mut attempt = 0;
+    let mut is_last = false;
     loop {
         attempt += 1;
         let error = match timeout_at(deadline, work()).await {
@@ -36,12 +38,47 @@ where
             Ok(Err(error)) => return Err(error),
             Err(_) => return Err(last.unwrap_or_else(hung)),
         };
-        let delay = backoff(&error).delay(attempt, random::fraction());
-        if Instant::now() + delay >= deadline {
+        if is_last {
             return Err(error);
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let mut delay = backoff(&error).delay(attempt, random::fraction());
+        if delay >= left {
+            delay = left.mul_f64(random::fraction());
+            is_last = true;
         }
         telemetry::retrying(attempt, delay, &error);
         last = Some(error);
         sleep(delay).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Whatever is drawn, nobody gives up early for a wait that is too long, and nobody stays.
+    #[tokio::test(start_paused = true)]
+    async fn the_time_that_is_left_is_tried_once_more() {
+        let backoff = Backoff {
+            initial: Duration::from_secs(100),
+            max: Duration::from_secs(100),
+        };
+        for _ in 0..200 {
+            let started = Instant::now();
+            let deadline = started + Duration::from_secs(10);
+            let attempts = Cell::new(0);
+            let fail = || async {
+                attempts.set(attempts.get() + 1);
+                Err::<(), _>("full")
+            };
+            let result = until(deadline, |_| backoff, fail, |_| true, || "hung").await;
+            assert_eq!(result, Err("full"));
+            assert!(attempts.get() >= 2);
+            assert!(Instant::now() <= deadline && Instant::now() > started);
+        }
     }
 }
