@@ -11,31 +11,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sqlx::AssertSqlSafe;
 use sqlx_rds::PgPoolOptions;
 
+use crate::contender::{Contender, Failure};
+use crate::load::Load;
 use crate::outcome::{Outcome, Sample};
 use crate::stage::{self, Stage};
-use crate::worker::{self, Contender, Failure, Worker};
-
-pub(crate) struct Load {
-    pub(crate) seconds: f64,
-    pub(crate) from: f64,
-    pub(crate) to: f64,
-    pub(crate) workers: usize,
-    pub(crate) requests_per_worker: usize,
-}
-
-impl Load {
-    /// When the requests come, from the start on.
-    fn arrivals(&self) -> Vec<Duration> {
-        let climb = (self.to - self.from) / self.seconds;
-        let mut arrivals = Vec::new();
-        let mut at = 0.0;
-        while at < self.seconds {
-            arrivals.push(Duration::from_secs_f64(at));
-            at += 1.0 / (self.from + climb * at);
-        }
-        arrivals
-    }
-}
+use crate::worker::{self, Worker};
 
 /// A request: when it came.
 type Request = Instant;

@@ -4,6 +4,7 @@
 //! ```sh
 //! cargo run --release --example fleet
 //! cargo run --release --example fleet -- --seconds 5 --svg fleet.svg
+//! cargo run --release --example fleet -- simulate --workers 100000 --regions 1,70,140
 //! ```
 //!
 //! Requests come at a rate that climbs from 50 to 3,000 a second. Each is given to a worker that is
@@ -19,24 +20,51 @@
     reason = "counts and seconds of a benchmark"
 )]
 
+#[path = "../../src/backoff.rs"]
+mod backoff;
+mod contender;
+mod cores;
+mod costs;
 mod dispatch;
+mod load;
 mod outcome;
+mod plan_ahead;
 mod plot;
+mod scenario;
+mod simulation;
 mod stage;
 mod worker;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
-use dispatch::Load;
+use contender::Contender;
+use costs::Costs;
+use load::Load;
 use outcome::Outcome;
+use scenario::Scenario;
 use stage::Stage;
-use worker::Contender;
 
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    burst: Burst,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Simulates a fleet that no machine here could be.
+    Simulate(plan_ahead::Simulate),
+}
+
+#[derive(clap::Args)]
+struct Burst {
     /// How long requests come.
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
@@ -49,7 +77,7 @@ struct Args {
     /// How many workers there may be at once.
     #[arg(long, default_value_t = 1_000)]
     workers: usize,
-    /// How many requests a worker lives for; by default so many that 1,000 workers come and go.
+    /// How many requests a worker lives for; by default so many that as many workers come and go.
     #[arg(long)]
     requests_per_worker: Option<usize>,
     /// What one request does in the database, in milliseconds.
@@ -65,34 +93,76 @@ struct Args {
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    let requests = ((args.from + args.to) / 2.0 * args.seconds) as usize;
-    let load = Load {
-        seconds: args.seconds,
-        from: args.from,
-        to: args.to,
-        workers: args.workers,
-        requests_per_worker: args
-            .requests_per_worker
-            .unwrap_or_else(|| requests.div_ceil(args.workers)),
-    };
-    println!(
-        "{requests} requests in {} s, {} to {} a second, {} ms of work each; up to {} workers for \
-         {} requests each; a server of 100 connections",
-        args.seconds, args.from, args.to, args.work, args.workers, load.requests_per_worker
-    );
-    let mut outcomes = Vec::new();
-    for contender in Contender::ALL {
-        if args.only.is_empty() || args.only.contains(&contender) {
-            // Each meets a server and a gateway that nobody has used.
-            let stage = Stage::start(args.work)?;
-            outcomes.push(dispatch::run(&load, contender, &stage)?);
-            stage.end();
+    match args.command {
+        Some(Command::Simulate(simulate)) => simulate.run(),
+        None => {
+            let all_met = args.burst.run()?;
+            std::process::exit(i32::from(!all_met));
         }
     }
-    outcome::print(&outcomes);
-    if let Some(path) = args.svg {
-        plot::draw(&path, &outcomes)?;
+}
+
+impl Burst {
+    fn load(&self) -> Load {
+        Load::new(
+            self.seconds,
+            [self.from, self.to],
+            self.workers,
+            self.requests_per_worker,
+        )
     }
-    let all_met = Outcome::targets(&outcomes);
-    std::process::exit(i32::from(!all_met));
+
+    /// Runs what was asked for, each beside its simulation; whether all targets were met.
+    fn run(self) -> Result<bool> {
+        let load = self.load();
+        println!(
+            "{load}, {} ms of work each; a server of {} connections",
+            self.work,
+            stage::MAX_CONNECTIONS
+        );
+        let costs = Costs::measure()?;
+        println!("{costs}");
+        let mut outcomes = Vec::new();
+        for contender in Contender::ALL {
+            if self.only.is_empty() || self.only.contains(&contender) {
+                // Each meets a server and a gateway that nobody has used.
+                let stage = Stage::start(self.work)?;
+                outcomes.push(dispatch::run(&load, contender, &stage)?);
+                stage.end();
+                outcomes.push(simulation::run(&self.scenario(&load, contender, costs)?));
+            }
+        }
+        outcome::print(&outcomes);
+        let all_met = Outcome::targets(&outcomes);
+        if let Some(path) = self.svg {
+            outcomes.retain(|outcome| !outcome.is_simulated);
+            plot::draw(&path, &outcomes)?;
+        }
+        Ok(all_met)
+    }
+
+    /// What `dispatch` and `worker` do, in the simulation's words.
+    fn scenario<'a>(
+        &self,
+        load: &'a Load,
+        contender: Contender,
+        costs: Costs,
+    ) -> Result<Scenario<'a>> {
+        Ok(Scenario {
+            load,
+            contender,
+            plan: match contender {
+                Contender::Proxy => Stage::plan_behind_proxy(load.workers)?,
+                _ => Stage::plan(worker::limit(contender, load.workers)?)?,
+            },
+            costs,
+            connections: stage::MAX_CONNECTIONS,
+            work: Duration::from_millis(self.work.into()),
+            rest: Duration::ZERO,
+            round_trips: 1,
+            regions: vec![Duration::ZERO],
+            starts_per_second: None,
+            seed: 1,
+        })
+    }
 }

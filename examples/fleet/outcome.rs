@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::worker::{Contender, Failure};
+use crate::contender::{Contender, Failure};
 
 pub(crate) struct Outcome {
     pub(crate) contender: Contender,
@@ -14,6 +14,7 @@ pub(crate) struct Outcome {
     /// Logins that the server turned away for want of a connection.
     refusals: usize,
     pub(crate) samples: Vec<Sample>,
+    pub(crate) is_simulated: bool,
 }
 
 /// A look at the fleet.
@@ -53,6 +54,23 @@ impl Outcome {
                 _ => logins.saturating_sub(sessions),
             },
             samples,
+            is_simulated: false,
+        }
+    }
+
+    pub(crate) fn simulated(self) -> Self {
+        Self {
+            is_simulated: true,
+            ..self
+        }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        let name = self.contender.name();
+        if self.is_simulated {
+            format!("{name}, simulated")
+        } else {
+            name.to_owned()
         }
     }
 
@@ -99,7 +117,7 @@ impl Outcome {
         let of = |contender| {
             outcomes
                 .iter()
-                .find(|outcome| outcome.contender == contender)
+                .find(|outcome| outcome.contender == contender && !outcome.is_simulated)
         };
         let ideal = of(Contender::Ideal).map(|ideal| ideal.took().as_secs_f64());
         let mut all_met = true;
@@ -139,7 +157,7 @@ impl Outcome {
 
 pub(crate) fn print(outcomes: &[Outcome]) {
     println!(
-        "\n{:24}{:>9}{:>8}{:>10}{:>9}{:>9}{:>9}{:>8}{:>8}{:>9}{:>9}",
+        "\n{:36}{:>9}{:>8}{:>10}{:>9}{:>9}{:>9}{:>8}{:>8}{:>9}{:>9}",
         "",
         "requests",
         "failed",
@@ -154,8 +172,8 @@ pub(crate) fn print(outcomes: &[Outcome]) {
     );
     for outcome in outcomes {
         println!(
-            "{:24}{:>9}{:>8}{:>10}{:>9.1}{:>9.1}{:>9.1}{:>8}{:>8}{:>9}{:>9}  {} workers",
-            outcome.contender.name(),
+            "{:36}{:>9}{:>8}{:>10}{:>9.1}{:>9.1}{:>9.1}{:>8}{:>8}{:>9}{:>9}  {} workers",
+            outcome.name(),
             outcome.latencies.len(),
             outcome.failed,
             outcome.too_many,

@@ -47,7 +47,7 @@ fn chart(
             .map(|sample| (sample.at.as_secs_f64(), value(sample)));
         chart
             .draw_series(LineSeries::new(points, color.stroke_width(2)))?
-            .label(outcome.contender.name())
+            .label(outcome.name())
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], color));
     }
     chart

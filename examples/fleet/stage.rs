@@ -11,7 +11,7 @@ use sqlx_rds_sandbox::{Engine, ProxyOptions, Sandbox, Verdict};
 use tokio::runtime::Runtime;
 
 /// What the server takes, beside superusers.
-const MAX_CONNECTIONS: u32 = 100;
+pub(crate) const MAX_CONNECTIONS: u32 = 100;
 
 /// Those that the gateway and this benchmark use themselves.
 const RESERVED: u32 = 5;
@@ -94,6 +94,14 @@ impl Stage {
     /// A URL with a token for a password, good for 15 minutes.
     pub(crate) fn token_url(&self) -> String {
         self.sandbox.postgres().token_url()
+    }
+
+    /// The same for the proxy.
+    pub(crate) fn proxy_token_url(&self) -> Result<String> {
+        match self.sandbox.proxy(Engine::Postgres) {
+            Some(proxy) => Ok(proxy.token_url()),
+            None => anyhow::bail!("the sandbox has no proxy"),
+        }
     }
 
     /// Logins that were let in so far, straight or by the proxy.

@@ -1,9 +1,10 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustls::ServerConfig;
 use tokio::net::UnixStream;
+use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
 use crate::clock::Clock;
@@ -12,10 +13,10 @@ use crate::fault::{ConnectFault, LoginFault};
 use crate::refusal::Refusal;
 use crate::token;
 
-use super::GatewaySetup;
 use super::connections::Connections;
 use super::postgres;
 use super::proxy::Proxy;
+use super::{GatewaySetup, LOGIN_TIMEOUT};
 
 /// What all connections of one gateway share.
 pub(super) struct Gate {
@@ -113,8 +114,19 @@ impl Gate {
     }
 
     /// Connects to the real server.
+    ///
+    /// Where too many wait to be accepted, a Unix socket refuses at once. A TCP connect, which is
+    /// what this stands for, waits: its SYN is dropped and sent again.
     pub(super) async fn dial(&self) -> io::Result<UnixStream> {
-        UnixStream::connect(self.setup.upstream.socket()).await
+        let asked = Instant::now();
+        loop {
+            match UnixStream::connect(self.setup.upstream.socket()).await {
+                Err(error) if is_crowded(&error) && asked.elapsed() < LOGIN_TIMEOUT => {
+                    sleep(DIAL_AGAIN).await;
+                }
+                result => return result,
+            }
+        }
     }
 }
 
@@ -124,6 +136,12 @@ fn acceptor(engine: Engine, mut config: Arc<ServerConfig>) -> TlsAcceptor {
     }
     config.into()
 }
+
+fn is_crowded(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
+const DIAL_AGAIN: Duration = Duration::from_millis(20);
 
 /// The fault that is ordered, if it is not used up.
 fn next<F: Clone>(order: &Mutex<Option<(F, usize)>>) -> Option<F> {
