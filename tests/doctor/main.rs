@@ -230,6 +230,44 @@ fn a_server_is_estimated_by_its_class_or_capacity() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_is_asked_how_much_it_takes() {
+    for engine in [Engine::Postgres, Engine::MySql] {
+        let sandbox = sandbox(engine).await;
+        let url = sandbox.engine(engine).unwrap().url();
+        let arguments = ["plan", "--lambda", "10", "--json", "--ask", &url];
+        let (status, said, _) = end(doctor(&sandbox).args(arguments).output().unwrap());
+        assert_eq!(status, 0, "{said}");
+        let plan: Value = serde_json::from_str(&said).unwrap();
+        let server = plan["server_max_connections"].as_i64().unwrap();
+        assert_eq!(
+            server,
+            max_connections(sandbox.engine(engine).unwrap()).await
+        );
+
+        let (status, said, complaint) = end(bare_doctor().args(arguments).output().unwrap());
+        assert_eq!((status, said.as_str()), (1, ""));
+        assert!(complaint.contains("rds-doctor check"), "{complaint}");
+    }
+}
+
+async fn max_connections(server: &Server) -> i64 {
+    let url = server.admin_url();
+    let asked = match server.engine() {
+        Engine::Postgres => {
+            let mut admin = PgConnection::connect(&url).await.unwrap();
+            let sql = "SELECT current_setting('max_connections')::int8";
+            sqlx::query_scalar(sql).fetch_one(&mut admin).await
+        }
+        Engine::MySql => {
+            let mut admin = sqlx::MySqlConnection::connect(&url).await.unwrap();
+            let sql = "SELECT CAST(@@max_connections AS SIGNED)";
+            sqlx::query_scalar(sql).fetch_one(&mut admin).await
+        }
+    };
+    asked.unwrap()
+}
+
 #[test]
 fn a_proxys_settings_are_found_or_judged() {
     let (status, said, _) = plan("--max-connections 420 --lambda 1000 --timeout 15 --proxy");

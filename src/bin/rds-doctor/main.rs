@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         }
     };
     match command {
-        Command::Plan(args) => plan::run(&args),
+        Command::Plan(args) => runtime.block_on(plan::run(&args)),
         Command::Check(args) => runtime.block_on(check::run(&args)),
         Command::Token(args) => runtime.block_on(token::run(&args)),
     }

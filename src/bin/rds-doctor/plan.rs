@@ -4,9 +4,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::json;
-use sqlx_rds::{ConfigError, DbEngine, Fleet, Plan, ProxySettings};
+use sqlx_rds::{ConfigError, ConnectOptions, Connector, DbEngine, Fleet, Plan, ProxySettings};
 
-use crate::report;
+use crate::facts::Doctored;
+use crate::{check, report};
 
 /// The plan has warnings.
 const WARNED: u8 = 3;
@@ -24,6 +25,9 @@ pub struct Args {
     /// The largest capacity of an Aurora Serverless v2 cluster, in ACU. Needs --engine.
     #[arg(long, group = "size", requires = "engine")]
     max_acu: Option<f64>,
+    /// The server's URL, to ask it.
+    #[arg(long, group = "size", value_name = "URL")]
+    ask: Option<String>,
     /// The smallest capacity of an Aurora Serverless v2 cluster, in ACU.
     #[arg(long, default_value_t = 0.5)]
     min_acu: f64,
@@ -68,8 +72,15 @@ pub struct Args {
     json: bool,
 }
 
-pub fn run(args: &Args) -> ExitCode {
-    let planned = server(args).and_then(|limit| Ok((limit, fleet(args, limit)?.plan()?)));
+pub async fn run(args: &Args) -> ExitCode {
+    let limit = match &args.ask {
+        Some(url) => match ask(url).await {
+            Ok(limit) => Ok(limit),
+            Err(status) => return status,
+        },
+        None => server(args),
+    };
+    let planned = limit.and_then(|limit| Ok((limit, fleet(args, limit)?.plan()?)));
     let (limit, plan) = match planned {
         Ok(planned) => planned,
         Err(error) => {
@@ -89,7 +100,31 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// What the server takes.
+/// What the server says that it takes.
+async fn ask(url: &str) -> Result<u32, ExitCode> {
+    let said = if url.starts_with("postgres") {
+        ask_of::<sqlx::Postgres>(url).await
+    } else {
+        ask_of::<sqlx::MySql>(url).await
+    };
+    said.map_err(|error| {
+        let error = check::in_full(&error);
+        report::complain(&format!(
+            "the server cannot be asked: {error}; `rds-doctor check` finds out why"
+        ));
+        ExitCode::FAILURE
+    })
+}
+
+async fn ask_of<DB: Doctored>(url: &str) -> Result<u32, sqlx::Error> {
+    let connector = Connector::<DB>::new(url.parse::<ConnectOptions<DB>>()?)?;
+    let mut connection = connector.connect().await?;
+    let facts = DB::ask(&mut connection).await?;
+    let _ = DB::bye(connection).await;
+    Ok(u32::try_from(facts.max_connections).unwrap_or(u32::MAX))
+}
+
+/// What the server takes, by what was given.
 fn server(args: &Args) -> Result<u32, ConfigError> {
     let missing = || ConfigError::Conflict("the server's size is not given");
     if let Some(limit) = args.max_connections {
