@@ -39,6 +39,7 @@ struct Shared<DB: Engine> {
     connect_timeout: Duration,
     verify_writer: bool,
     is_proxy: bool,
+    is_dsql: bool,
     idle_session_timeout: Option<Duration>,
     full_backoff: Backoff,
     limiter: ConnectLimiter,
@@ -61,6 +62,7 @@ impl<DB: Engine> Connector<DB> {
             connect_timeout,
             verify_writer,
             is_proxy,
+            is_dsql,
             idle_session_timeout,
             full_backoff,
             limiter,
@@ -74,6 +76,7 @@ impl<DB: Engine> Connector<DB> {
             connect_timeout,
             verify_writer,
             is_proxy,
+            is_dsql,
             idle_session_timeout,
             full_backoff,
             limiter,
@@ -237,6 +240,11 @@ impl<DB: Engine> Connector<DB> {
     /// Whether an RDS Proxy is dialled, as far as that is known.
     pub(crate) fn is_proxy(&self) -> bool {
         self.0.is_proxy
+    }
+
+    /// Whether Aurora DSQL is dialled.
+    pub(crate) fn is_dsql(&self) -> bool {
+        self.0.is_dsql
     }
 
     pub(crate) fn verifies_writer(&self) -> bool {

@@ -50,13 +50,17 @@ impl Endpoint {
         self.port
     }
 
-    /// The AWS region in an RDS host name, and nothing for any other name.
+    /// The AWS region in a host name of RDS or Aurora DSQL, and nothing for any other name.
     ///
     /// Known forms: instances, clusters (`cluster-`, `cluster-ro-`, `cluster-custom-`), proxies
     /// (`proxy-`), each `NAME.ID.REGION.rds.amazonaws.com`, GovCloud the same; in China also
-    /// `NAME.ID.rds.REGION.amazonaws.com.cn`. An Aurora global endpoint names no region.
+    /// `NAME.ID.rds.REGION.amazonaws.com.cn`; clusters of Aurora DSQL, `ID.dsql.REGION.on.aws`. An
+    /// Aurora global endpoint names no region.
     #[must_use]
     pub fn region(&self) -> Option<&str> {
+        if let Some(region) = self.dsql_region() {
+            return Some(region);
+        }
         let labels: Vec<&str> = self.rds_labels()?;
         let region = match labels.as_slice() {
             [.., region, "rds"] => *region,
@@ -80,6 +84,20 @@ impl Endpoint {
             && self
                 .rds_labels()
                 .is_some_and(|labels| labels.iter().any(|label| label.starts_with("proxy-")))
+    }
+
+    /// Whether the name is one that Aurora DSQL gives to a cluster.
+    #[must_use]
+    pub fn is_dsql(&self) -> bool {
+        self.dsql_region().is_some()
+    }
+
+    /// Through AWS PrivateLink the service's label has a suffix, as in `dsql-fnh4`.
+    fn dsql_region(&self) -> Option<&str> {
+        let mut labels = self.host.strip_suffix(".on.aws")?.split('.');
+        let (_, service, region) = (labels.next()?, labels.next()?, labels.next()?);
+        let is_dsql = service == "dsql" || service.starts_with("dsql-");
+        (is_dsql && labels.next().is_none() && is_region(region)).then_some(region)
     }
 
     /// Whether the host is this machine, so that nothing travels.
@@ -188,6 +206,30 @@ mod tests {
         ] {
             let endpoint = Endpoint::new(host, 5432).unwrap();
             assert_eq!(endpoint.is_rds_proxy(), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_of_aurora_dsql_is_known_by_its_name() {
+        for (host, expected) in [
+            (
+                "abcdefghijklmnopqrst123456.dsql.us-east-1.on.aws",
+                Some("us-east-1"),
+            ),
+            (
+                "abcdefghijklmnopqrst123456.dsql-fnh4.eu-west-1.on.aws",
+                Some("eu-west-1"),
+            ),
+            ("dsql.us-east-1.on.aws", None),
+            ("a.b.dsql.us-east-1.on.aws", None),
+            ("a.dsql.nowhere.on.aws", None),
+            ("a.rds.us-east-1.on.aws", None),
+            ("a.dsql.us-east-1.amazonaws.com", None),
+        ] {
+            let endpoint = Endpoint::new(host, 5432).unwrap();
+            assert_eq!(endpoint.is_dsql(), expected.is_some(), "{host}");
+            assert_eq!(endpoint.region(), expected, "{host}");
+            assert!(!endpoint.is_rds(), "{host}");
         }
     }
 

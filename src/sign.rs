@@ -16,9 +16,56 @@ use crate::password::Password;
 /// The longest life that RDS grants a token.
 pub(crate) const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(900);
 
+/// What checks a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// Amazon RDS and Aurora, and RDS Proxy.
+    Rds,
+    /// Aurora DSQL, whose tokens name neither port nor user: IAM policies tell only `admin` from
+    /// the others (Aurora DSQL user guide, "Authentication tokens").
+    Dsql,
+}
+
+/// The user for whom Aurora DSQL wants an action of its own.
+const DSQL_ADMIN: &str = "admin";
+
+impl Service {
+    /// The service that serves an endpoint.
+    pub(crate) fn of(endpoint: &Endpoint) -> Self {
+        if endpoint.is_dsql() {
+            Self::Dsql
+        } else {
+            Self::Rds
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rds => "rds-db",
+            Self::Dsql => "dsql",
+        }
+    }
+
+    fn action(self, username: &str) -> Cow<'static, str> {
+        match self {
+            Self::Rds => format!("connect&DBUser={}", encode(username)).into(),
+            Self::Dsql if username == DSQL_ADMIN => "DbConnectAdmin".into(),
+            Self::Dsql => "DbConnect".into(),
+        }
+    }
+
+    fn address(self, endpoint: &Endpoint) -> String {
+        match self {
+            Self::Rds => endpoint.to_string(),
+            Self::Dsql => endpoint.host().to_owned(),
+        }
+    }
+}
+
 /// What a token is signed for.
 #[derive(Clone, Debug)]
 pub(crate) struct TokenRequest {
+    pub(crate) service: Service,
     /// The endpoint as the server knows itself, which may differ from the address dialled.
     pub(crate) endpoint: Endpoint,
     pub(crate) username: String,
@@ -26,7 +73,7 @@ pub(crate) struct TokenRequest {
     pub(crate) valid_for: Duration,
 }
 
-/// Mints an `rds-db` token.
+/// Mints a token.
 ///
 /// The text is byte for byte what botocore makes, and so the AWS CLI, but for a host in mixed case,
 /// which is lower-cased here. `tests/golden` says how aws-sdk-rds differs.
@@ -35,20 +82,22 @@ pub(crate) struct TokenRequest {
 /// fixed shape, and since aws-sigv4's own layer for requests logs the session token at TRACE.
 pub(crate) fn mint(credentials: &Credentials, request: &TokenRequest, now: SystemTime) -> Password {
     let TokenRequest {
+        service,
         endpoint,
         username,
         region,
         valid_for,
     } = request;
     let (date, date_time) = amz_date(now);
-    let scope = format!("{date}/{region}/rds-db/aws4_request");
+    let name = service.name();
+    let scope = format!("{date}/{region}/{name}/aws4_request");
 
     // In the order of their names, as SigV4 signs them.
     let query = format!(
-        "Action=connect&DBUser={user}&X-Amz-Algorithm=AWS4-HMAC-SHA256\
-         &X-Amz-Credential={id}%2F{date}%2F{region}%2Frds-db%2Faws4_request\
+        "Action={action}&X-Amz-Algorithm=AWS4-HMAC-SHA256\
+         &X-Amz-Credential={id}%2F{date}%2F{region}%2F{name}%2Faws4_request\
          &X-Amz-Date={date_time}&X-Amz-Expires={expires}",
-        user = encode(username),
+        action = service.action(username),
         id = encode(credentials.access_key_id()),
         region = encode(region),
         expires = valid_for.as_secs(),
@@ -61,7 +110,7 @@ pub(crate) fn mint(credentials: &Credentials, request: &TokenRequest, now: Syste
     let signed_headers = "&X-Amz-SignedHeaders=host";
 
     // The port of a scheme is no part of its `host` header.
-    let address = endpoint.to_string();
+    let address = service.address(endpoint);
     let host = address.strip_suffix(":443").unwrap_or(&address);
     let canonical_request = Zeroizing::new(format!(
         "GET\n/\n{query}{session_token}{signed_headers}\nhost:{host}\n\nhost\n{EMPTY_SHA256}"
@@ -69,7 +118,7 @@ pub(crate) fn mint(credentials: &Credentials, request: &TokenRequest, now: Syste
     let digest = hex(&Sha256::digest(canonical_request.as_bytes()));
     let string_to_sign = format!("AWS4-HMAC-SHA256\n{date_time}\n{scope}\n{digest}");
 
-    let key = generate_signing_key(credentials.secret_access_key(), now, region, "rds-db");
+    let key = generate_signing_key(credentials.secret_access_key(), now, region, name);
     let signature = calculate_signature(key, string_to_sign.as_bytes());
     // botocore shows the session token behind the signed headers.
     Password::new(format!(
@@ -137,7 +186,7 @@ mod tests {
         case[key].as_str().unwrap()
     }
 
-    fn minted(case: &Value) -> String {
+    fn minted(service: Service, case: &Value) -> String {
         let credentials = Credentials::new(
             text(case, "access_key_id"),
             text(case, "secret_access_key"),
@@ -146,6 +195,7 @@ mod tests {
             "golden",
         );
         let request = TokenRequest {
+            service,
             endpoint: Endpoint::new(text(case, "host"), case["port"].as_u64().unwrap() as u16)
                 .unwrap(),
             username: text(case, "username").to_owned(),
@@ -168,7 +218,7 @@ mod tests {
             let expected = text(&case, "botocore");
             let (address, query) = expected.split_once('/').unwrap();
             let expected = format!("{}/{query}", address.to_ascii_lowercase());
-            assert_eq!(minted(&case), expected, "{}", case["name"]);
+            assert_eq!(minted(Service::Rds, &case), expected, "{}", case["name"]);
         }
     }
 
@@ -179,7 +229,7 @@ mod tests {
             let Some(theirs) = case["aws_sdk_rds"].as_str() else {
                 continue;
             };
-            let ours = minted(&case);
+            let ours = minted(Service::Rds, &case);
             let signature = |token: &str| {
                 let found = parameters(token)
                     .into_iter()
@@ -196,11 +246,26 @@ mod tests {
         assert!(compared >= 30, "only {compared} cases compared");
     }
 
+    #[test]
+    fn tokens_for_aurora_dsql_equal_botocores_byte_for_byte() {
+        let cases: Vec<Value> =
+            serde_json::from_str(include_str!("../tests/golden/dsql.json")).unwrap();
+        assert!(cases.len() >= 8);
+        for case in cases {
+            let name = text(&case, "name");
+            let endpoint = Endpoint::new(text(&case, "host"), 5432).unwrap();
+            assert_eq!(Service::of(&endpoint), Service::Dsql, "{name}");
+            let token = minted(Service::Dsql, &case);
+            assert_eq!(token, text(&case, "botocore"), "{name}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_user_name_can_be_signed_and_read_back(username in "\\PC{1,40}") {
             let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
             let request = TokenRequest {
+                service: Service::Rds,
                 endpoint: Endpoint::new("db.example.com", 5432).unwrap(),
                 username: username.clone(),
                 region: "eu-west-1".to_owned(),

@@ -14,6 +14,9 @@ use crate::quota::Member;
 const PROXY_IDLE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 const PROXY_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Aurora DSQL user guide, "Quotas and limits".
+const DSQL_LIFETIME: Duration = Duration::from_secs(60 * 60);
+
 /// Where connections lead, or why none can be opened.
 pub(crate) struct Target<DB: Engine> {
     pub(crate) options: ConnectOptions<DB>,
@@ -46,6 +49,13 @@ impl<DB: Engine> Target<DB> {
                 setting: "max_lifetime",
                 given: format!("{:?}", pool.max_lifetime),
                 instead: "less than the 24 h after which RDS Proxy cuts every client",
+            });
+        }
+        if connector.is_dsql() && !below(pool.max_lifetime, DSQL_LIFETIME) {
+            return Err(ConfigError::OutOfRange {
+                setting: "max_lifetime",
+                given: format!("{:?}", pool.max_lifetime),
+                instead: "less than the 60 min after which Aurora DSQL ends every session",
             });
         }
         Ok(())

@@ -11,7 +11,7 @@ use crate::error::ConfigError;
 use crate::login::SharedLoginProvider;
 use crate::login::credentials::{CredentialsCache, default_provider};
 use crate::login::iam::IamLoginProvider;
-use crate::sign::{MAX_TOKEN_LIFETIME, TokenRequest};
+use crate::sign::{MAX_TOKEN_LIFETIME, Service, TokenRequest};
 
 /// Where AWS credentials come from, if that is said.
 #[derive(Clone, Debug)]
@@ -63,6 +63,7 @@ impl<DB: Engine> ConnectOptions<DB> {
         )?;
         let region = self.signing_region(&signed)?;
         Ok(TokenRequest {
+            service: Service::of(&signed),
             endpoint: signed,
             username: username.to_owned(),
             region,

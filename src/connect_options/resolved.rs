@@ -25,6 +25,7 @@ pub(crate) struct Resolved<DB: Engine> {
     pub(crate) connect_timeout: Duration,
     pub(crate) verify_writer: bool,
     pub(crate) is_proxy: bool,
+    pub(crate) is_dsql: bool,
     pub(crate) idle_session_timeout: Option<Duration>,
     pub(crate) full_backoff: Backoff,
     pub(crate) limiter: ConnectLimiter,
@@ -45,6 +46,10 @@ impl<DB: Engine> ConnectOptions<DB> {
         }
 
         let is_proxy = self.check_proxy(&endpoint)?;
+        let is_dsql = match &self.sign_host {
+            Some(signed) => Endpoint::new(signed, port)?.is_dsql(),
+            None => endpoint.is_dsql(),
+        };
         self.check_pgbouncer()?;
         let mut options = self.through_pgbouncer(self.through_proxy(self.options.clone()));
         if provider.is_some() {
@@ -64,6 +69,7 @@ impl<DB: Engine> ConnectOptions<DB> {
             connect_timeout: self.connect_timeout,
             verify_writer: self.verify_writer,
             is_proxy,
+            is_dsql,
             idle_session_timeout: self.idle_session_timeout,
             full_backoff: self.full_backoff,
             limiter: ConnectLimiter::new(self.max_connecting, self.max_connects_per_second),
@@ -83,7 +89,9 @@ impl<DB: Engine> ConnectOptions<DB> {
         let signs = self.sign_host.is_some() || self.sign_port.is_some();
         let iam = match self.auth {
             Some(auth) => auth == Auth::Iam,
-            None => (endpoint.is_rds() || signs) && !self.password_is_given()?,
+            None => {
+                (endpoint.is_rds() || endpoint.is_dsql() || signs) && !self.password_is_given()?
+            }
         };
         if iam && self.has_password_in_url {
             return Err(ConfigError::Conflict(

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Writes tokens.json: the table of inputs, and the `botocore` column beside it.
+"""Writes tokens.json, the table of inputs and the `botocore` column beside it, and dsql.json, the
+same for Aurora DSQL.
 
-    python3 tests/golden/make_botocore.py           write the table
+    python3 tests/golden/make_botocore.py           write the tables
     python3 tests/golden/make_botocore.py --check   exit 1 if it would change
 
-The `aws_sdk_rds` and `why_not` columns belong to the crate in aws-sdk-rds/ and are carried over
+The `aws_sdk_rds` and `why_not` columns of tokens.json belong to the crate in aws-sdk-rds/ and are carried over
 for every case whose inputs stay the same.
 """
 
@@ -25,9 +26,11 @@ NEEDED_BY_IT = ["jmespath==1.1.0", "python-dateutil==2.9.0.post0", "six==1.17.0"
 
 HERE = pathlib.Path(__file__).resolve().parent
 TABLE = HERE / "tokens.json"
+DSQL_TABLE = HERE / "dsql.json"
 LIBRARY = HERE.parents[1] / "target" / "golden" / f"botocore-{BOTOCORE}"
 
 INSTANCE = "orders.c9akciq32rgk.eu-west-1.rds.amazonaws.com"
+DSQL = "abcdefghijklmnopqrst123456.dsql.eu-west-1.on.aws"
 CLUSTER = "ledger.cluster-c9akciq32rgk.eu-west-1.rds.amazonaws.com"
 
 
@@ -174,6 +177,21 @@ CASES = [
     case("at: past 2038", signed_at=at("2038-01-19T03:14:08")),
 ]
 
+DSQL_CASES = [
+    case("cluster", host=DSQL),
+    case("admin", host=DSQL, username="admin"),
+    case("admin in upper case", host=DSQL, username="Admin"),
+    case("session", host=DSQL, session_token=SHORT_SESSION),
+    case("admin, session", host=DSQL, username="admin", session_token=session_token(1000)),
+    case("a minute", host=DSQL, expires=60),
+    case(
+        "PrivateLink, another region",
+        host="abcdefghijklmnopqrst123456.dsql-fnh4.us-east-1.on.aws",
+        region="us-east-1",
+    ),
+    case("at: leap day", host=DSQL, signed_at=at("2024-02-29T12:00:00")),
+]
+
 
 def install():
     """Puts the pinned botocore under target/, unless it is there."""
@@ -191,7 +209,8 @@ def install():
 
 
 class Botocore:
-    """Signs through the library's public call, `generate_db_auth_token`, with the clock held."""
+    """Signs through the library's public calls, `generate_db_auth_token` and those for Aurora
+    DSQL, with the clock held."""
 
     def __init__(self):
         install()
@@ -211,11 +230,12 @@ class Botocore:
         self.session = botocore.session.Session()
         self.clients = {}
 
-    def client(self, *keys):
+    def client(self, service, row):
+        keys = service, row["access_key_id"], row["secret_access_key"], row["session_token"]
         if keys not in self.clients:
-            access_key_id, secret_access_key, session = keys
+            _, access_key_id, secret_access_key, session = keys
             self.clients[keys] = self.session.create_client(
-                "rds",
+                service,
                 region_name="us-east-1",
                 aws_access_key_id=access_key_id,
                 aws_secret_access_key=secret_access_key,
@@ -223,28 +243,38 @@ class Botocore:
             )
         return self.clients[keys]
 
-    def token(self, row):
-        assert row["expires"] == 900, "the library has no other"
+    def hold_clock(self, row):
         utc = datetime.timezone.utc
         self.now = datetime.datetime.fromtimestamp(row["signed_at"], utc).replace(tzinfo=None)
-        client = self.client(row["access_key_id"], row["secret_access_key"], row["session_token"])
-        return client.generate_db_auth_token(
+
+    def token(self, row):
+        assert row["expires"] == 900, "the library has no other"
+        self.hold_clock(row)
+        return self.client("rds", row).generate_db_auth_token(
             DBHostname=row["host"],
             Port=row["port"],
             DBUsername=row["username"],
             Region=row["region"],
         )
 
+    def dsql_token(self, row):
+        self.hold_clock(row)
+        client = self.client("dsql", row)
+        is_admin = row["username"] == "admin"
+        make = (
+            client.generate_db_connect_admin_auth_token
+            if is_admin
+            else client.generate_db_connect_auth_token
+        )
+        return make(Hostname=row["host"], Region=row["region"], ExpiresIn=row["expires"])
 
-def table(old):
-    """The whole table, with the other column's cells taken from the old one."""
-    names = [row["name"] for row in CASES]
-    assert len(set(names)) == len(names), "two cases of one name"
+
+def table(botocore, old):
+    """The table for RDS, with the other column's cells taken from the old one."""
     others = {}
     for row in old:
         inputs = {key: row[key] for key in CASES[0]}
         others[json.dumps(inputs)] = {key: row[key] for key in ("aws_sdk_rds", "why_not")}
-    botocore = Botocore()
     none = {"aws_sdk_rds": None, "why_not": "not made yet"}
     return [
         row | {"botocore": botocore.token(row)} | others.get(json.dumps(row), none)
@@ -252,30 +282,42 @@ def table(old):
     ]
 
 
-def main():
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--check", action="store_true", help="exit 1 if the table would change")
-    check = arguments.parse_args().check
+def dsql_table(botocore, _):
+    return [row | {"botocore": botocore.dsql_token(row)} for row in DSQL_CASES]
 
-    text = TABLE.read_text(encoding="utf-8") if TABLE.exists() else "[]"
+
+def write(path, make, botocore, check):
+    """Writes a table, or tells where it is not what this script would write."""
+    text = path.read_text(encoding="utf-8") if path.exists() else "[]"
     old = json.loads(text)
-    new = table(old)
+    new = make(botocore, old)
+    assert len({row["name"] for row in new}) == len(new), "two cases of one name"
     wanted = json.dumps(new, indent=2, ensure_ascii=False) + "\n"
     if not check:
-        TABLE.write_text(wanted, encoding="utf-8")
-        print(f"{TABLE}: {len(new)} cases")
-        return 0
+        path.write_text(wanted, encoding="utf-8")
+        print(f"{path}: {len(new)} cases")
+        return True
     if text == wanted:
-        print(f"{len(new)} cases as botocore {BOTOCORE} makes them")
-        return 0
+        print(f"{path}: {len(new)} cases as botocore {BOTOCORE} makes them")
+        return True
     before = {row["name"]: row for row in old}
     for row in new:
         if before.pop(row["name"], None) != row:
             print(f"differs: {row['name']}", file=sys.stderr)
     for name in before:
         print(f"not in the script: {name}", file=sys.stderr)
-    print(f"{TABLE} is not what this script writes", file=sys.stderr)
-    return 1
+    print(f"{path} is not what this script writes", file=sys.stderr)
+    return False
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--check", action="store_true", help="exit 1 if a table would change")
+    check = arguments.parse_args().check
+    botocore = Botocore()
+    tables = [(TABLE, table), (DSQL_TABLE, dsql_table)]
+    written = [write(path, make, botocore, check) for path, make in tables]
+    return 0 if all(written) else 1
 
 
 if __name__ == "__main__":
