@@ -55,8 +55,8 @@ pub(crate) const BACKOFF: Backoff = Backoff {
 /// ```
 ///
 /// Which login is used: a source given by [`login_provider`](Self::login_provider); else IAM or the
-/// password as `auth` or [`iam`](Self::iam) says; else IAM when the host is an RDS name or a
-/// [`sign_host`](Self::sign_host) is given, and no password is (in the URL or as `PGPASSWORD`); else
+/// password as `auth` or [`iam`](Self::iam) says; else IAM when the host is a name of RDS or
+/// Aurora DSQL, or a [`sign_host`](Self::sign_host) is given, and no password is (in the URL or as `PGPASSWORD`); else
 /// the password, or none, as in sqlx. Region, lifetime and AWS credentials matter to IAM only.
 pub struct ConnectOptions<DB: Engine> {
     pub(crate) options: OptionsOf<DB>,

@@ -13,6 +13,7 @@
 //! | to know what a login ran into | [`Server::gateway`], [`Gateway::events`] |
 //! | expired tokens | [`Sandbox::clock`] |
 //! | RDS Proxy: shared connections, pinning, its limits and words | [`SandboxBuilder::proxies`], [`Gateway::proxy_metrics`] |
+//! | Aurora DSQL: its tokens, conflicts and sessions of an hour | [`SandboxBuilder::dsql`], [`Sandbox::dsql`] |
 //! | faults | [`Gateway::play_next`], [`Gateway::play_at_connect`], [`Gateway::silence_connections`], [`Gateway::kill_connections`], [`Server::demote`], [`Server::kill`], [`Server::restart`] |
 //! | servers without a gateway, or set up differently | [`backend`] |
 //! | the same on the command line, with faults by HTTP | `rds-sandbox --help` |

@@ -37,6 +37,7 @@ pub struct Sandbox {
     mysql: Option<Server>,
     postgres_proxy: Option<Server>,
     mysql_proxy: Option<Server>,
+    dsql: Option<Server>,
     aws: AwsKeys,
     clock: Clock,
     certificates: Certificates,
@@ -120,11 +121,17 @@ impl Sandbox {
         }
     }
 
+    /// The cluster of Aurora DSQL, if the sandbox was built with one.
+    pub fn dsql(&self) -> Option<&Server> {
+        self.dsql.as_ref()
+    }
+
     /// Ends everything and waits until no process and no file is left. Servers that are shared
     /// with others go on.
     pub async fn end(self) {
-        let proxies = self.postgres_proxy.into_iter().chain(self.mysql_proxy);
-        for server in proxies.chain(self.postgres).chain(self.mysql) {
+        let fronts = self.postgres_proxy.into_iter().chain(self.mysql_proxy);
+        let fronts = fronts.chain(self.dsql);
+        for server in fronts.chain(self.postgres).chain(self.mysql) {
             server.end().await;
         }
         self.directory.end().await;
@@ -140,6 +147,7 @@ pub struct SandboxBuilder {
     postgres: Choice<Postgres>,
     mysql: Choice<MariaDb>,
     proxy: Option<ProxyOptions>,
+    dsql: bool,
 }
 
 /// Which server to put behind a gateway.
@@ -211,6 +219,17 @@ impl SandboxBuilder {
         self
     }
 
+    /// With a cluster of Aurora DSQL, as far as PostgreSQL can play one: see [`Sandbox::dsql`].
+    ///
+    /// Its tokens are Aurora DSQL's, also for the user `admin`; a session lives for an hour by the
+    /// [clock](Sandbox::clock); transactions are serializable, so that conflicts end in 40001. What
+    /// it does not play: SNI, limits (order 53300 and 53400 by [`Gateway::play_next`]), and SQL that
+    /// Aurora DSQL does not know. PostgreSQL must be among the engines.
+    pub fn dsql(mut self) -> Self {
+        self.dsql = true;
+        self
+    }
+
     /// Starts everything.
     ///
     /// # Errors
@@ -237,6 +256,13 @@ impl SandboxBuilder {
         let mysql = mysql.map(|(server, shared)| (Backend::MariaDb(server), shared));
         let postgres_proxy = plane.serve_proxy(&postgres, &self.proxy).await?;
         let mysql_proxy = plane.serve_proxy(&mysql, &self.proxy).await?;
+        let dsql = match &postgres {
+            Some((backend, _)) if self.dsql => {
+                Some(plane.serve(backend.clone(), true, Front::Dsql).await?)
+            }
+            None if self.dsql => return Err(Error::NoEngine),
+            _ => None,
+        };
         let postgres = plane.serve_instance(postgres).await?;
         let mysql = plane.serve_instance(mysql).await?;
         let Plane {
@@ -252,6 +278,7 @@ impl SandboxBuilder {
             mysql,
             postgres_proxy,
             mysql_proxy,
+            dsql,
             aws,
             clock,
             certificates,
@@ -261,16 +288,23 @@ impl SandboxBuilder {
     }
 }
 
-/// A name shaped like those of RDS.
-fn sign_host(region: &str, engine: Engine, proxy: bool) -> String {
+/// What a gateway plays.
+enum Front {
+    Instance,
+    Proxy(ProxyOptions),
+    Dsql,
+}
+
+/// A name shaped like those of RDS and Aurora DSQL.
+fn sign_host(region: &str, engine: Engine, front: &Front) -> String {
     let name = match engine {
         Engine::Postgres => "sandbox-postgres",
         Engine::MySql => "sandbox-mysql",
     };
-    let account = if proxy {
-        "proxy-c9akciq32rgx"
-    } else {
-        "c9akciq32rgx"
+    let account = match front {
+        Front::Instance => "c9akciq32rgx",
+        Front::Proxy(_) => "proxy-c9akciq32rgx",
+        Front::Dsql => return format!("sandboxsandboxsandboxsandb.dsql.{region}.on.aws"),
     };
     format!("{name}.{account}.{region}.rds.amazonaws.com")
 }
@@ -288,7 +322,11 @@ impl Plane {
     fn new(aws: AwsKeys) -> Result<Self, Error> {
         let hosts: Vec<String> = [Engine::Postgres, Engine::MySql]
             .into_iter()
-            .flat_map(|engine| [false, true].map(|proxy| sign_host(&aws.region, engine, proxy)))
+            .flat_map(|engine| {
+                let proxy = Front::Proxy(ProxyOptions::default());
+                [Front::Instance, proxy, Front::Dsql]
+                    .map(|front| sign_host(&aws.region, engine, &front))
+            })
             .collect();
         let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
         let certificates = Certificates::generate(&hosts)?;
@@ -312,7 +350,7 @@ impl Plane {
         backend: Option<(Backend, bool)>,
     ) -> Result<Option<Server>, Error> {
         match backend {
-            Some((backend, shared)) => self.serve(backend, shared, None).await.map(Some),
+            Some((backend, shared)) => self.serve(backend, shared, Front::Instance).await.map(Some),
             None => Ok(None),
         }
     }
@@ -326,22 +364,17 @@ impl Plane {
             return Ok(None);
         };
         // The instance ends the server, so to the proxy it is somebody else's.
-        let server = self.serve(backend.clone(), true, Some(options.clone()));
+        let server = self.serve(backend.clone(), true, Front::Proxy(options.clone()));
         server.await.map(Some)
     }
 
     /// Puts a gateway before a server.
-    async fn serve(
-        &self,
-        backend: Backend,
-        shared: bool,
-        proxy: Option<ProxyOptions>,
-    ) -> Result<Server, Error> {
+    async fn serve(&self, backend: Backend, shared: bool, front: Front) -> Result<Server, Error> {
         let (engine, upstream): (_, Arc<dyn Upstream>) = match &backend {
             Backend::Postgres(server) => (Engine::Postgres, server.clone()),
             Backend::MariaDb(server) => (Engine::MySql, server.clone()),
         };
-        let sign_host = sign_host(&self.aws.region, engine, proxy.is_some());
+        let sign_host = sign_host(&self.aws.region, engine, &front);
         let setup = GatewaySetup {
             engine,
             sign_host: sign_host.clone(),
@@ -350,7 +383,10 @@ impl Plane {
             tls: self.certificates.server_config(),
             upstream,
             listen: LOOPBACK,
-            proxy,
+            proxy: match front {
+                Front::Proxy(options) => Some(options),
+                Front::Instance | Front::Dsql => None,
+            },
         };
         let gateway = Gateway::start(setup)
             .await

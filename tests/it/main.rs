@@ -8,6 +8,7 @@
 
 mod beside_sqlx;
 mod cancel;
+mod dsql;
 mod environment;
 mod failover;
 mod faults;

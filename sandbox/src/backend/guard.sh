@@ -5,7 +5,7 @@
 # stdin:     "run COMMAND", "start COMMAND", "signal NAME"
 # stdout:    "done STATUS", "started PID", "gone"
 
-home=$1 last_signal=$2
+home=$1 last_signal=$2 server=
 cd "$home" || exit 1
 
 # With nobody left to read a report, writing it must not end this shell before it has cleaned up.
@@ -20,6 +20,9 @@ while read -r verb rest; do
         echo "done $?"
         ;;
     start)
+        # One that was killed lets go of its files a moment before it is gone, and PostgreSQL takes
+        # a process that nobody has waited for as one that runs.
+        [ -n "$server" ] && wait "$server"
         # Every process of the server holds the fifo open, so its reader comes to the end only when
         # all of them are gone, not merely the first.
         mkfifo alive

@@ -32,6 +32,7 @@ use crate::{Engine, Error};
 /// | `postgres` | [`admin_options`](Self::admin_options) | the superuser |
 /// | `rds_iam` | not at all | who is granted it logs in with IAM tokens, as on RDS |
 /// | `app` | IAM token | owner of the database `orders`; may create others, as `#[sqlx::test]` does |
+/// | `admin` | IAM token | what Aurora DSQL calls its first user |
 /// | `report` | [`report_password`](Self::report_password) | an ordinary user |
 ///
 /// The server lets members of `rds_iam` in without a password, since the gateway has checked
@@ -279,6 +280,7 @@ impl Postgres {
         let roles = format!(
             "CREATE ROLE rds_iam NOLOGIN;
              CREATE ROLE app LOGIN CREATEDB IN ROLE rds_iam;
+             CREATE ROLE admin LOGIN CREATEDB IN ROLE rds_iam;
              CREATE ROLE report LOGIN PASSWORD '{password}'"
         );
         sqlx::raw_sql(AssertSqlSafe(roles))

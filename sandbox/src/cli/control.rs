@@ -78,6 +78,7 @@ fn server<'s>(sandbox: &'s Sandbox, name: &str) -> Result<&'s Server, (StatusCod
         "mysql" => sandbox.engine(Engine::MySql),
         "postgres_proxy" => sandbox.proxy(Engine::Postgres),
         "mysql_proxy" => sandbox.proxy(Engine::MySql),
+        "dsql" => sandbox.dsql(),
         _ => None,
     };
     server.ok_or_else(|| {
@@ -247,7 +248,7 @@ async fn act(State(sandbox): Shared, Path((name, action)): Path<(String, String)
 }
 
 const HELP: &str = "\
-Control of a running sandbox. SERVER is postgres, mysql, postgres_proxy or mysql_proxy.
+Control of a running sandbox. SERVER is postgres, mysql, postgres_proxy, mysql_proxy or dsql.
 Bodies are JSON.
 
 POST /clock  {\"advance_seconds\": 900}, {\"rewind_seconds\": 900}

@@ -117,6 +117,10 @@ pub(crate) fn environment(plane: &Plane, state: &Path, login: Login) -> Vec<Vari
         let endpoint = proxy.endpoint();
         variables.extend(parts("RDS Proxy for MySQL", "MYSQL_PROXY", endpoint));
     }
+    if let Some(dsql) = sandbox.dsql() {
+        variables.push(url(dsql, "DSQL_URL", login));
+        variables.extend(parts("Aurora DSQL", "DSQL", dsql.endpoint()));
+    }
     let comment = "where faults can be ordered by HTTP";
     let control = plane.control.endpoint().endpoint;
     variables.push(Variable::new(comment, "RDS_SANDBOX_CONTROL", control));

@@ -38,7 +38,7 @@ impl Wanted {
         let builder = Sandbox::builder().region(&self.region);
         let mut builder = builder.proxies(ProxyOptions::default());
         if let Some(server) = &servers.postgres {
-            builder = builder.postgres_on(Arc::clone(server));
+            builder = builder.postgres_on(Arc::clone(server)).dsql();
         }
         if let Some(server) = &servers.mysql {
             builder = builder.mysql_on(Arc::clone(server));

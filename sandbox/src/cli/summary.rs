@@ -21,6 +21,8 @@ pub(crate) struct Summary {
     pub(crate) postgres_proxy: Option<Endpoint>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mysql_proxy: Option<Endpoint>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) dsql: Option<Endpoint>,
     pub(crate) control: ControlEndpoint,
 }
 
@@ -55,6 +57,7 @@ impl Summary {
             mysql: endpoint(sandbox.engine(Engine::MySql)),
             postgres_proxy: endpoint(sandbox.proxy(Engine::Postgres)),
             mysql_proxy: endpoint(sandbox.proxy(Engine::MySql)),
+            dsql: endpoint(sandbox.dsql()),
             control: plane.control.endpoint(),
         }
     }

@@ -113,6 +113,11 @@ impl Gate {
         }
     }
 
+    /// Whether this stands for a cluster of Aurora DSQL.
+    pub(super) fn is_dsql(&self) -> bool {
+        token::Service::of(&self.setup.sign_host) == token::Service::Dsql
+    }
+
     /// Connects to the real server.
     ///
     /// Where too many wait to be accepted, a Unix socket refuses at once. A TCP connect, which is

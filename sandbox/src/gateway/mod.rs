@@ -66,6 +66,8 @@ pub struct GatewaySetup {
     /// The protocol to speak.
     pub engine: Engine,
     /// Host that tokens must be signed for. Their port must be the one the gateway listens on.
+    /// With the name of an Aurora DSQL cluster the gateway behaves as one: other tokens, sessions
+    /// of an hour, transactions that conflict.
     pub sign_host: String,
     /// Who may sign tokens.
     pub keys: AwsKeys,
@@ -258,6 +260,13 @@ async fn converse(
         }
     };
     match timeout(LOGIN_TIMEOUT, login).await?? {
+        Some(session) if gate.is_dsql() => {
+            let end = gate.clock().now() + DSQL_SESSION;
+            tokio::select! {
+                result = tunnel::splice(session, connection.silence()) => result,
+                () = gate.clock().reached(end) => Ok(()),
+            }
+        }
         Some(session) => tunnel::splice(session, connection.silence()).await,
         None => Ok(()),
     }
@@ -265,5 +274,8 @@ async fn converse(
 
 /// Bounds everything before the session, as `authentication_timeout` and `connect_timeout` do.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long Aurora DSQL lets a session live (its user guide, "Quotas and limits").
+const DSQL_SESSION: Duration = Duration::from_secs(60 * 60);
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

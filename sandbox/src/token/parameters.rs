@@ -30,7 +30,7 @@ impl<'a> Parameters<'a> {
             Ok(())
         } else {
             Err(Refusal::Malformed(
-                "not `Action=connect`, AWS4-HMAC-SHA256 over `host` alone",
+                "not this login's `Action`, or not AWS4-HMAC-SHA256 over `host` alone",
             ))
         }
     }

@@ -13,7 +13,7 @@ use super::parameters::{
     ACTION, Parameters, USER, X_ALGORITHM, X_CREDENTIAL, X_DATE, X_EXPIRES, X_SECURITY_TOKEN,
     X_SIGNATURE, X_SIGNED_HEADERS,
 };
-use super::{CONNECT, FUTURE_TOLERANCE, HOST, HTTPS, MAX_LIFETIME, SERVICE, sign};
+use super::{FUTURE_TOLERANCE, HOST, HTTPS, Service, sign};
 
 /// Checks a token as the server `host:port` would for a login of `username`; returns its age.
 ///
@@ -41,36 +41,49 @@ pub fn verify(
     let (authority, query) = token
         .split_once("/?")
         .ok_or(Refusal::Malformed("no `/?`"))?;
+    let service = Service::of(host);
     let mut parameters = Parameters::parse(query)?;
-    parameters.expect(ACTION, CONNECT)?;
+    parameters.expect(ACTION, service.action(username))?;
     parameters.expect(X_ALGORITHM, ALGORITHM)?;
     parameters.expect(X_SIGNED_HEADERS, HOST)?;
 
-    check_endpoint(authority, host, port)?;
-    let signed_user = parameters.text(USER)?;
-    if signed_user != username {
-        return Err(Refusal::WrongUser {
-            token: signed_user,
-            expected: username.to_owned(),
-        });
+    match service {
+        Service::Rds => {
+            check_endpoint(authority, host, port)?;
+            let signed_user = parameters.text(USER)?;
+            if signed_user != username {
+                return Err(Refusal::WrongUser {
+                    token: signed_user,
+                    expected: username.to_owned(),
+                });
+            }
+        }
+        Service::Dsql => {
+            // It names neither port nor user.
+            check_endpoint(authority, host, HTTPS)?;
+            if authority.contains(':') || parameters.optional_text(USER)?.is_some() {
+                return Err(Refusal::Malformed(
+                    "a port or a user, which Aurora DSQL's tokens do not name",
+                ));
+            }
+        }
     }
 
     let timestamp = parameters.text(X_DATE)?;
     let signed_at = parse_timestamp(&timestamp)?;
     let credential = parameters.text(X_CREDENTIAL)?;
-    let scope = check_credential(&credential, &timestamp, keys)?;
+    let scope = check_credential(&credential, &timestamp, keys, service)?;
     if parameters.optional_text(X_SECURITY_TOKEN)? != keys.session_token {
         return Err(Refusal::WrongSessionToken);
     }
-    let lifetime = parse_lifetime(&parameters.text(X_EXPIRES)?)?;
+    let lifetime = parse_lifetime(&parameters.text(X_EXPIRES)?, service)?;
 
     let signature = parse_signature(parameters.take(X_SIGNATURE)?)?;
     sign(
         keys,
         scope,
         &timestamp,
-        host,
-        port,
+        &service.address(host, port),
         &parameters.canonical_query(),
     )
     .verify_slice(&signature)
@@ -117,6 +130,7 @@ fn check_credential<'a>(
     credential: &'a str,
     timestamp: &str,
     keys: &AwsKeys,
+    wanted: Service,
 ) -> Result<Scope<'a>, Refusal> {
     let parts: Vec<&str> = credential.split('/').collect();
     let [access_key_id, date, region, service, TERMINATOR] = parts[..] else {
@@ -133,7 +147,7 @@ fn check_credential<'a>(
             expected: keys.region.clone(),
         });
     }
-    if service != SERVICE {
+    if service != wanted.name() {
         return Err(Refusal::WrongService(service.to_owned()));
     }
     if !timestamp.starts_with(date) || date.len() != DATE_LENGTH {
@@ -154,13 +168,13 @@ fn parse_timestamp(text: &str) -> Result<SystemTime, Refusal> {
         .map_err(|_| Refusal::Malformed("X-Amz-Date is not `YYYYMMDDTHHMMSSZ`"))
 }
 
-fn parse_lifetime(text: &str) -> Result<Duration, Refusal> {
+fn parse_lifetime(text: &str, service: Service) -> Result<Duration, Refusal> {
     let seconds = text
         .parse()
         .map_err(|_| Refusal::Malformed("X-Amz-Expires is not a number"))?;
     match Duration::from_secs(seconds) {
         Duration::ZERO => Err(Refusal::Malformed("X-Amz-Expires is 0")),
-        lifetime if lifetime > MAX_LIFETIME => Err(Refusal::LifetimeTooLong(lifetime)),
+        lifetime if lifetime > service.max_lifetime() => Err(Refusal::LifetimeTooLong(lifetime)),
         lifetime => Ok(lifetime),
     }
 }

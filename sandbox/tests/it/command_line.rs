@@ -82,6 +82,7 @@ fn json_has_exactly_the_promised_shape() {
             "aws",
             "ca_pem",
             "control",
+            "dsql",
             "mysql",
             "mysql_proxy",
             "postgres",
@@ -105,6 +106,8 @@ fn json_has_exactly_the_promised_shape() {
         assert_eq!(endpoint["port"], endpoint["sign_port"]);
         assert!(text(&endpoint["sign_host"]).ends_with(".eu-central-1.rds.amazonaws.com"));
     }
+    let dsql = text(&summary["dsql"]["sign_host"]);
+    assert!(dsql.ends_with(".dsql.eu-central-1.on.aws"), "{dsql}");
     sandbox.close();
 }
 

@@ -55,6 +55,14 @@ impl Fatal {
         }
     }
 
+    /// The same in Aurora DSQL's words; its code is not documented.
+    pub(super) fn dsql(username: &str) -> Self {
+        Self::of_proxy(
+            "28000",
+            format!("IAM authentication failed for user \"{username}\""),
+        )
+    }
+
     /// An IAM user without TLS: the server has no `pg_hba.conf` line for that but a rejection.
     pub(super) fn unencrypted(peer: SocketAddr, username: &str, database: &str) -> Self {
         let host = peer.ip();

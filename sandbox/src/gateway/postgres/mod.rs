@@ -59,7 +59,7 @@ pub(super) async fn login(
         }
     };
     let verdict = if is_iam_user {
-        if let Err(fatal) = authenticate(&mut client, &mut attempt, &startup).await? {
+        if let Err(fatal) = authenticate(gate, &mut client, &mut attempt, &startup).await? {
             // The reason is on record before the client can act on the refusal.
             drop(attempt);
             fatal.write(&mut client).await?;
@@ -73,7 +73,13 @@ pub(super) async fn login(
     // A server that is down has no words of its own: the client just sees the connection close.
     let mut server = attempt.noting_failure(gate.dial().await)?;
     attempt.pass(verdict);
-    server.write_all(startup.packet()).await?;
+    if gate.is_dsql() {
+        // Its transactions are optimistic, and conflict where PostgreSQL's would wait.
+        let serializable = startup.packet_with(b"options", SERIALIZABLE);
+        server.write_all(&serializable).await?;
+    } else {
+        server.write_all(startup.packet()).await?;
+    }
     let mut session = Session { client, server };
     let ready = ready::relay_until_ready(&mut session, connection).await?;
     Ok(ready.then_some(session))
@@ -145,6 +151,7 @@ async fn cancel(mut server: UnixStream, request: &[u8]) -> io::Result<()> {
 
 /// Asks for the token and judges it. The inner error is what RDS tells the client.
 async fn authenticate(
+    gate: &Gate,
     client: &mut ClientStream,
     attempt: &mut Attempt<'_>,
     startup: &Startup,
@@ -157,7 +164,15 @@ async fn authenticate(
     }
 
     let judgement = judge_token(client, attempt).await?;
-    Ok(judgement.map_err(|fatal| fatal.unwrap_or_else(|| Fatal::pam(&username))))
+    Ok(judgement.map_err(|fatal| {
+        fatal.unwrap_or_else(|| {
+            if gate.is_dsql() {
+                Fatal::dsql(&username)
+            } else {
+                Fatal::pam(&username)
+            }
+        })
+    }))
 }
 
 /// Asks for a token. The inner error is what the client is told, if it is not the usual.
@@ -214,6 +229,9 @@ pub(crate) fn fuzz(bytes: &[u8]) {
 fn invalid(reason: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
 }
+
+/// Of all isolation levels this one comes nearest to Aurora DSQL's.
+const SERIALIZABLE: &[u8] = b"-c default_transaction_isolation=serializable";
 
 /// First byte of a TLS handshake record; no startup packet is long enough to begin with it.
 const TLS_HANDSHAKE: u8 = 0x16;

@@ -78,6 +78,15 @@ impl Startup {
         &self.packet
     }
 
+    /// The message with one more parameter, which wins over the client's own of that name.
+    pub(super) fn packet_with(&self, name: &[u8], value: &[u8]) -> Vec<u8> {
+        let end = self.packet.len().saturating_sub(1);
+        let mut packet = [&self.packet[..end], name, b"\0", value, b"\0\0"].concat();
+        let length = u32::try_from(packet.len()).unwrap_or(u32::MAX);
+        packet[..4].copy_from_slice(&length.to_be_bytes());
+        packet
+    }
+
     /// Empty if the client named no user; the server has its own words for that.
     pub(super) fn username(&self) -> &str {
         &self.username
