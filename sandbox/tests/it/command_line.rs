@@ -165,7 +165,14 @@ fn an_engine_not_asked_for_by_name_may_be_missing() {
     let sandbox = Running::start_with(&["--json"], &[("SANDBOX_MYSQL_BIN", "/nowhere")]);
     assert_eq!(
         keys(&sandbox.summary()),
-        ["aws", "ca_pem", "control", "postgres", "postgres_proxy"]
+        [
+            "aws",
+            "ca_pem",
+            "control",
+            "dsql",
+            "postgres",
+            "postgres_proxy"
+        ]
     );
     sandbox.close();
 }
