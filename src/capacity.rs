@@ -19,6 +19,8 @@ pub enum DbEngine {
     MariaDb,
     /// `aurora-mysql`
     AuroraMySql,
+    /// `aurora-dsql`
+    AuroraDsql,
 }
 
 impl DbEngine {
@@ -31,16 +33,30 @@ impl DbEngine {
             Self::MySql => "mysql",
             Self::MariaDb => "mariadb",
             Self::AuroraMySql => "aurora-mysql",
+            Self::AuroraDsql => "aurora-dsql",
         }
     }
 
     /// Whether it speaks PostgreSQL's protocol.
     #[must_use]
     pub fn is_postgres(self) -> bool {
-        matches!(self, Self::Postgres | Self::AuroraPostgres)
+        matches!(
+            self,
+            Self::Postgres | Self::AuroraPostgres | Self::AuroraDsql
+        )
     }
 
-    /// The default of `max_connections` for an instance class, as in `db.r6g.large`.
+    /// The IAM logins that it serves in a second, to all clients together (Amazon RDS user guide,
+    /// "IAM database authentication"; Aurora DSQL user guide, "Quotas and limits").
+    pub(crate) fn logins_per_second(self) -> u32 {
+        match self {
+            Self::AuroraDsql => 100,
+            _ => 200,
+        }
+    }
+
+    /// The default of `max_connections` for an instance class, as in `db.r6g.large`; on Aurora
+    /// DSQL, which has no classes, 10,000 for each cluster.
     ///
     /// By AWS's formulas over the class's memory, of which 7 % are taken to be the operating
     /// system's. It is an estimate: what a server says itself, by `SHOW max_connections`, counts.
@@ -52,6 +68,9 @@ impl DbEngine {
     ///
     /// [`ConfigError::OutOfRange`] for a class that is not known, which the number can stand in for.
     pub fn max_connections(self, class: &str) -> Result<u32, ConfigError> {
+        if self == Self::AuroraDsql {
+            return Ok(DSQL_CONNECTIONS);
+        }
         let memory = memory_gib(class).ok_or_else(|| ConfigError::OutOfRange {
             setting: "instance class",
             given: format!("`{class}`"),
@@ -61,7 +80,7 @@ impl DbEngine {
         let bytes = memory * f64::from(1 << 30) * SHARE_OF_THE_DATABASE;
         let by = |bytes_each: f64, most: f64| (bytes / bytes_each).min(most);
         let count = match self {
-            Self::Postgres | Self::AuroraPostgres => by(9_531_392.0, 5_000.0),
+            Self::Postgres | Self::AuroraPostgres | Self::AuroraDsql => by(9_531_392.0, 5_000.0),
             Self::MySql => by(12_582_880.0, 100_000.0),
             Self::MariaDb => by(25_165_760.0, 12_000.0),
             // 45 for 2 GiB and 90 for 4; 1,000 for 16, and 1,000 more for every doubling.
@@ -87,6 +106,9 @@ impl DbEngine {
         }
     }
 }
+
+/// Aurora DSQL user guide, "Quotas and limits".
+const DSQL_CONNECTIONS: u32 = 10_000;
 
 /// `DBInstanceClassMemory` beside the memory on the label: 420 connections on a db.t3.medium, where
 /// all 4 GiB would make 450.
@@ -154,13 +176,14 @@ impl FromStr for DbEngine {
             Self::MySql,
             Self::MariaDb,
             Self::AuroraMySql,
+            Self::AuroraDsql,
         ]
         .into_iter()
         .find(|engine| engine.as_str() == text)
         .ok_or_else(|| ConfigError::OutOfRange {
             setting: "engine",
             given: format!("`{text}`"),
-            instead: "`postgres`, `aurora-postgresql`, `mysql`, `mariadb` or `aurora-mysql`",
+            instead: "`postgres`, `aurora-postgresql`, `mysql`, `mariadb`, `aurora-mysql` or `aurora-dsql`",
         })
     }
 }
@@ -168,6 +191,14 @@ impl FromStr for DbEngine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn aurora_dsql_has_one_size() {
+        let dsql: DbEngine = "aurora-dsql".parse().unwrap();
+        assert_eq!(dsql.max_connections("any").unwrap(), 10_000);
+        assert_eq!(dsql.max_connections_serverless(1.0, 16.0), None);
+        assert!(dsql.is_postgres());
+    }
 
     #[test]
     fn estimates_stay_near_below_what_aws_documents() {

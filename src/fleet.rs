@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::capacity::DbEngine;
 use crate::error::ConfigError;
-use crate::plan::{LOGINS_PER_SECOND, Plan, PlanWarning, ProxySettings};
+use crate::plan::{Plan, PlanWarning, ProxySettings};
 
 /// What one worker asks for at most in a second where the fleet is small.
 const CONNECTS_PER_SECOND: u32 = 20;
@@ -178,9 +178,9 @@ impl Fleet {
             idle_session_timeout: shares_few.then_some(SHORT_IDLE_TIMEOUT * 2),
             max_lifetime: Duration::from_secs(30 * 60),
             full_retry: FULL_RETRY
-                .max(Duration::from_secs(1) * workers / LOGINS_PER_SECOND)
+                .max(Duration::from_secs(1) * workers / self.logins_per_second())
                 .min(self.acquire_timeout() / 4),
-            max_connects_per_second: NonZeroU32::new(LOGINS_PER_SECOND / workers)
+            max_connects_per_second: NonZeroU32::new(self.logins_per_second() / workers)
                 .unwrap_or(NonZeroU32::MIN)
                 .min(NonZeroU32::new(CONNECTS_PER_SECOND).unwrap_or(NonZeroU32::MIN)),
             proxy,
@@ -188,6 +188,13 @@ impl Fleet {
         };
         plan.warnings = self.warnings(&plan, connections);
         Ok(plan)
+    }
+
+    fn logins_per_second(&self) -> u32 {
+        // RDS's, unless something else is said.
+        self.engine
+            .unwrap_or(DbEngine::Postgres)
+            .logins_per_second()
     }
 
     /// A wait that leaves a fifth of the time for the work.
@@ -248,9 +255,14 @@ impl Fleet {
                 });
             }
         }
-        let lasts = Duration::from_secs(connections.div_ceil(LOGINS_PER_SECOND).into());
+        let per_second = self.logins_per_second();
+        let lasts = Duration::from_secs(connections.div_ceil(per_second).into());
         if lasts > plan.acquire_timeout {
-            warnings.push(PlanWarning::LoginWave { connections, lasts });
+            warnings.push(PlanWarning::LoginWave {
+                connections,
+                per_second,
+                lasts,
+            });
         }
         warnings
     }
@@ -365,6 +377,28 @@ mod tests {
             );
             assert_eq!(plan.idle_session_timeout, None);
         }
+    }
+
+    #[test]
+    fn workers_keep_to_the_logins_that_their_server_serves() {
+        let plan = |engine, workers| {
+            let fleet = Fleet::lambda(10_000, workers).engine(engine);
+            fleet.plan().unwrap()
+        };
+        for (engine, per_second) in [(DbEngine::AuroraPostgres, 10), (DbEngine::AuroraDsql, 5)] {
+            let plan = plan(engine, 20);
+            assert_eq!(plan.max_connects_per_second.get(), per_second);
+            assert_eq!(plan.warnings, []);
+        }
+        let told = |engine| plan(engine, 4_000).warnings;
+        assert_eq!(told(DbEngine::AuroraPostgres), []);
+        let [wave] = &told(DbEngine::AuroraDsql)[..] else {
+            panic!("one warning");
+        };
+        assert!(
+            wave.to_string().contains("take 40 s at the 100 IAM logins"),
+            "{wave}"
+        );
     }
 
     #[test]

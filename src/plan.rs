@@ -4,10 +4,6 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// The IAM logins that RDS serves in a second, to all clients together (Amazon RDS user guide, "IAM
-/// database authentication").
-pub(crate) const LOGINS_PER_SECOND: u32 = 200;
-
 /// What is set on an RDS Proxy, under AWS's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProxySettings {
@@ -94,7 +90,9 @@ pub enum PlanWarning {
     LoginWave {
         /// The connections that may be opened anew.
         connections: u32,
-        /// The time for them at 200 IAM logins a second.
+        /// The IAM logins that the server serves in a second.
+        per_second: u32,
+        /// The time for them.
         lasts: Duration,
     },
     /// Through an RDS Proxy, MySQL's prepared statements hold a connection each, so that sharing
@@ -130,10 +128,14 @@ impl fmt::Display for PlanWarning {
                 borrow.as_secs(),
                 timeout.as_secs_f64()
             ),
-            Self::LoginWave { connections, lasts } => write!(
+            Self::LoginWave {
+                connections,
+                per_second,
+                lasts,
+            } => write!(
                 f,
                 "{connections} connections that log in anew, as after a failover, take {} s at the \
-                 {LOGINS_PER_SECOND} IAM logins a second that RDS serves, longer than a request \
+                 {per_second} IAM logins a second that the server serves, longer than a request \
                  waits; put an RDS Proxy between, or hold fewer connections",
                 lasts.as_secs()
             ),

@@ -31,7 +31,7 @@ pub struct Args {
     /// The smallest capacity of an Aurora Serverless v2 cluster, in ACU.
     #[arg(long, default_value_t = 0.5)]
     min_acu: f64,
-    /// postgres, aurora-postgresql, mysql, mariadb or aurora-mysql.
+    /// postgres, aurora-postgresql, mysql, mariadb, aurora-mysql or aurora-dsql.
     #[arg(long)]
     engine: Option<DbEngine>,
     /// The reserved concurrency of a Lambda function, or the most that it may reach.
