@@ -134,24 +134,26 @@ impl<DB: Engine> Connector<DB> {
                 ErrorKind::Full => self.0.full_backoff,
                 _ => BACKOFF,
             },
-            || async {
-                let (mut connection, login) = self.attempt(&reminted).await?;
-                if self.0.verify_writer && !DB::is_writer(&mut connection).await? {
-                    let endpoint = endpoint.to_string();
-                    return Err(NotWriter { endpoint }.into());
-                }
-                if self.0.given.counts_on_pgbouncer()
-                    && !DB::keeps_statements(&mut connection).await?
-                {
-                    return Err(ConfigError::Conflict(FORGETFUL).into());
-                }
-                if let Some(timeout) = self.0.idle_session_timeout {
-                    DB::limit_idle(&mut connection, timeout).await?;
-                }
-                if let Some(after_connect) = after_connect {
-                    after_connect(&mut connection, PoolConnectionMetadata::new_one()).await?;
-                }
-                Ok((connection, login))
+            || {
+                retry::cut(deadline, async {
+                    let (mut connection, login) = self.attempt(&reminted).await?;
+                    if self.0.verify_writer && !DB::is_writer(&mut connection).await? {
+                        let endpoint = endpoint.to_string();
+                        return Err(NotWriter { endpoint }.into());
+                    }
+                    if self.0.given.counts_on_pgbouncer()
+                        && !DB::keeps_statements(&mut connection).await?
+                    {
+                        return Err(ConfigError::Conflict(FORGETFUL).into());
+                    }
+                    if let Some(timeout) = self.0.idle_session_timeout {
+                        DB::limit_idle(&mut connection, timeout).await?;
+                    }
+                    if let Some(after_connect) = after_connect {
+                        after_connect(&mut connection, PoolConnectionMetadata::new_one()).await?;
+                    }
+                    Ok((connection, login))
+                })
             },
             |error| {
                 let kind = ErrorKind::of(error);

@@ -3,6 +3,7 @@
 
 mod backoff;
 mod breaker;
+mod budget;
 mod cap;
 mod capacity;
 mod ceiling;
@@ -43,6 +44,8 @@ mod queue;
 mod quota;
 mod random;
 mod retry;
+mod retry_policy;
+mod retrying;
 mod shared;
 mod shell;
 #[cfg(feature = "iam")]
@@ -77,6 +80,7 @@ pub use self::manager::Manager;
 pub use self::password::Password;
 pub use self::plan::{Plan, PlanWarning, ProxySettings};
 pub use self::pool::{CloseEvent, Pool, PoolConnection, PoolConnectionMetadata, PoolOptions};
+pub use self::retry_policy::RetryPolicy;
 pub use self::tls::RootCertificates;
 
 /// Examples of pages are tested as documentation.

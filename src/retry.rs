@@ -7,11 +7,33 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::backoff::Backoff;
 use crate::{random, telemetry};
 
+/// How an attempt ended without success.
+pub(crate) enum Ended<E> {
+    Failed(E),
+    /// By the deadline.
+    Cut,
+}
+
+/// Runs one attempt, and cuts it off at `deadline`.
+///
+/// # Cancel safety
+///
+/// As cancel safe as `attempt`.
+pub(crate) async fn cut<T, E>(
+    deadline: Instant,
+    attempt: impl Future<Output = Result<T, E>>,
+) -> Result<T, Ended<E>> {
+    match timeout_at(deadline, attempt).await {
+        Ok(done) => done.map_err(Ended::Failed),
+        Err(_) => Err(Ended::Cut),
+    }
+}
+
 /// Runs `work` until it succeeds, fails with what is not `passing`, or `deadline` is reached.
 ///
-/// At the deadline the last error of `work` is returned, or `hung` where it never ended.
-/// `backoff` is chosen by the error. A wait that would end after the deadline is drawn once more,
-/// from the time that is left, and the attempt after it is the last.
+/// Where an attempt was cut off the error of the one before is returned, or `hung` where there is
+/// none. `backoff` is chosen by the error. A wait that would end after the deadline is drawn once
+/// more, from the time that is left, and the attempt after it is the last.
 ///
 /// # Cancel safety
 ///
@@ -24,7 +46,7 @@ pub(crate) async fn until<T, E, Fut>(
     hung: impl FnOnce() -> E,
 ) -> Result<T, E>
 where
-    Fut: Future<Output = Result<T, E>>,
+    Fut: Future<Output = Result<T, Ended<E>>>,
     E: std::fmt::Display,
 {
     let mut last = None;
@@ -32,15 +54,12 @@ where
     let mut is_last = false;
     loop {
         attempt += 1;
-        let error = match timeout_at(deadline, work()).await {
-            Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) if passing(&error) => error,
-            Ok(Err(error)) => return Err(error),
-            Err(_) => return Err(last.unwrap_or_else(hung)),
+        let error = match work().await {
+            Ok(value) => return Ok(value),
+            Err(Ended::Failed(error)) if !is_last && passing(&error) => error,
+            Err(Ended::Failed(error)) => return Err(error),
+            Err(Ended::Cut) => return Err(last.unwrap_or_else(hung)),
         };
-        if is_last {
-            return Err(error);
-        }
         let left = deadline.saturating_duration_since(Instant::now());
         let mut delay = backoff(&error).delay(attempt, random::fraction());
         if delay >= left {
@@ -73,7 +92,7 @@ mod tests {
             let attempts = Cell::new(0);
             let fail = || async {
                 attempts.set(attempts.get() + 1);
-                Err::<(), _>("full")
+                Err::<(), _>(Ended::Failed("full"))
             };
             let result = until(deadline, |_| backoff, fail, |_| true, || "hung").await;
             assert_eq!(result, Err("full"));

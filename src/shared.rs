@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use crate::budget::Budget;
 use crate::ceiling::Ceiling;
 use crate::census::Census;
 use crate::clock::{Clock, Moment};
@@ -27,6 +28,7 @@ pub(crate) struct Shared<DB: Engine> {
     pub(crate) census: Census,
     pub(crate) queue: Queue,
     ceiling: Mutex<Ceiling>,
+    budget: Mutex<Budget>,
     /// Connections that are open and the pool's.
     pub(crate) live: AtomicUsize,
     pub(crate) closed: watch::Sender<bool>,
@@ -52,6 +54,7 @@ impl<DB: Engine> Shared<DB> {
             census: Census::default(),
             queue: Queue::default(),
             ceiling: Mutex::new(Ceiling::new(max_open)),
+            budget: Mutex::default(),
             live: AtomicUsize::new(0),
             closed: watch::Sender::new(false),
             options,
@@ -61,6 +64,11 @@ impl<DB: Engine> Shared<DB> {
     /// Held for arithmetic only.
     pub(crate) fn ceiling(&self) -> MutexGuard<'_, Ceiling> {
         self.ceiling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For retries; held for arithmetic only.
+    pub(crate) fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether idle connections should be looked through: at most once a second.

@@ -57,6 +57,28 @@ pub(crate) fn connect_span(system: &'static str, host: &str, port: u16) -> Span 
     )
 }
 
+/// Around one unit of work, with all its attempts.
+pub(crate) fn unit_span(system: &'static str) -> Span {
+    debug_span!(
+        target: "sqlx_rds::pool",
+        "unit of work",
+        db.system.name = system,
+    )
+}
+
+/// A unit of work has ended, after so many attempts.
+pub(crate) fn unit_ended(attempts: u32, took: Duration, succeeded: bool) {
+    debug!(
+        target: "sqlx_rds::pool",
+        {
+            attempts,
+            took_ms = millis(took),
+            succeeded,
+        },
+        "unit of work ended"
+    );
+}
+
 /// A connection is open and logged in.
 pub(crate) fn connected(login: LoginFacts<'_>, took: Duration) {
     debug!(

@@ -25,6 +25,7 @@ mod pgbouncer;
 mod plane;
 mod pool;
 mod proxies;
+mod retrying;
 mod secrets;
 mod settings;
 mod sharing;

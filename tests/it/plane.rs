@@ -80,7 +80,7 @@ pub(crate) struct Plane<DB: TestEngine> {
     pub(crate) clock: Clock,
     pub(crate) credentials: TestCredentials,
     pub(crate) database: String,
-    engine: std::marker::PhantomData<DB>,
+    engine: std::marker::PhantomData<fn() -> DB>,
 }
 
 impl<DB: TestEngine> Plane<DB> {

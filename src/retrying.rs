@@ -1,0 +1,227 @@
+//! Units of work that are run again, whole, where that helps.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use futures_core::future::BoxFuture;
+use sqlx::{Error, Transaction};
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use crate::connection::PoolConnection;
+use crate::engine::Engine;
+use crate::kind::{ErrorKind, Recovery};
+use crate::pool::Pool;
+use crate::retry::Ended;
+use crate::retry_policy::RetryPolicy;
+use crate::{deadline, retry, telemetry};
+
+impl<DB: Engine> Pool<DB> {
+    /// Runs `work` in a transaction and commits it; runs all of it again where that failed for a
+    /// reason that may pass, and certainly left nothing behind.
+    ///
+    /// That is: the transaction could not begin, or an error inside it or at its `COMMIT` says that
+    /// it conflicted with another (40001, deadlock, Aurora DSQL's OC000), or its connection or
+    /// server was lost before `COMMIT` was sent. A connection that is lost at `COMMIT` leaves open
+    /// whether it took effect, and that error is returned. What `work` does outside the database
+    /// is done again each time.
+    ///
+    /// The error of `work` may be of any type that is made from [`sqlx::Error`] and names it as its
+    /// source. Retries of all callers share a budget of the pool's, which an outage uses up: then
+    /// each unit of work is tried once until some succeed again.
+    ///
+    /// The closure is shaped as that of [`sqlx::Connection::transaction`], and moves or clones what
+    /// each run needs.
+    ///
+    /// ```
+    /// # #[cfg(feature = "postgres")]
+    /// # async fn example(pool: sqlx_rds::PgPool) -> Result<(), sqlx::Error> {
+    /// use sqlx_rds::RetryPolicy;
+    ///
+    /// let left: i64 = pool
+    ///     .transaction(RetryPolicy::new(), |transaction| {
+    ///         Box::pin(async move {
+    ///             sqlx::query("UPDATE stock SET left = left - 1 WHERE item = $1")
+    ///                 .bind(7)
+    ///                 .execute(&mut **transaction)
+    ///                 .await?;
+    ///             sqlx::query_scalar("SELECT left FROM stock WHERE item = $1")
+    ///                 .bind(7)
+    ///                 .fetch_one(&mut **transaction)
+    ///                 .await
+    ///         })
+    ///     })
+    ///     .await?;
+    /// # drop(left);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The last error of `work`, of [`begin`](Self::begin) or of `COMMIT`; when the policy's timeout
+    /// ends a first attempt, an [`Error::Io`] of kind [`io::ErrorKind::TimedOut`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe but for `COMMIT`: a transaction that is under way is rolled back, and one that is
+    /// being committed may take effect. The policy's timeout does not cut a `COMMIT` off.
+    pub async fn transaction<T, E>(
+        &self,
+        policy: RetryPolicy,
+        work: impl for<'c> Fn(&'c mut Transaction<'static, DB>) -> BoxFuture<'c, Result<T, E>>
+        + Send
+        + Sync,
+    ) -> Result<T, E>
+    where
+        T: Send,
+        E: From<Error> + StdError + Send + 'static,
+    {
+        let work = &work;
+        self.run(policy, move |deadline| async move {
+            let begun = async {
+                let mut transaction = self.begin().await.map_err(Failure::of)?;
+                match work(&mut transaction).await {
+                    Ok(value) => Ok((transaction, value)),
+                    Err(error) => {
+                        // Its locks are not to be held while we wait.
+                        let _ = transaction.rollback().await;
+                        Err(Failure::of(error))
+                    }
+                }
+            };
+            let (transaction, value) = retry::cut(deadline, begun).await?;
+            match transaction.commit().await {
+                Ok(()) => Ok(value),
+                // The server has rolled it back.
+                Err(error) if ErrorKind::of(&error) == ErrorKind::Conflict => {
+                    Err(Ended::Failed(Failure::of(error)))
+                }
+                Err(error) => Err(Ended::Failed(Failure::last(error))),
+            }
+        })
+        .await
+    }
+
+    /// Runs `work` on a connection, and runs all of it again where it failed for a reason that may
+    /// pass: for work that may be done twice, as reads.
+    ///
+    /// Not for work that must take effect once: a connection that is lost does not say how far the
+    /// server came. Use [`transaction`](Self::transaction) there, whose rules for errors, policy and
+    /// budget this shares.
+    ///
+    /// # Errors
+    ///
+    /// As [`transaction`](Self::transaction).
+    ///
+    /// # Cancel safety
+    ///
+    /// As cancel safe as `work`; the policy's timeout cancels it.
+    pub async fn retry<T, E>(
+        &self,
+        policy: RetryPolicy,
+        work: impl for<'c> Fn(&'c mut PoolConnection<DB>) -> BoxFuture<'c, Result<T, E>> + Send + Sync,
+    ) -> Result<T, E>
+    where
+        T: Send,
+        E: From<Error> + StdError + Send + 'static,
+    {
+        let work = &work;
+        self.run(policy, move |deadline| async move {
+            let attempt = async {
+                let mut connection = self.acquire().await.map_err(Failure::of)?;
+                work(&mut connection).await.map_err(Failure::of)
+            };
+            retry::cut(deadline, attempt).await
+        })
+        .await
+    }
+
+    async fn run<T, E, Fut>(
+        &self,
+        policy: RetryPolicy,
+        attempt: impl Fn(Instant) -> Fut,
+    ) -> Result<T, E>
+    where
+        Fut: Future<Output = Result<T, Ended<Failure<E>>>>,
+        E: From<Error> + StdError + 'static,
+    {
+        let started = Instant::now();
+        let deadline = deadline::of(started, policy.timeout);
+        let attempts = AtomicU32::new(0);
+        let attempted = || attempts.load(Ordering::Relaxed);
+        let budget = || self.shared().budget();
+        let span = telemetry::unit_span(DB::SYSTEM);
+        let result = retry::until(
+            deadline,
+            |_| policy.backoff,
+            || {
+                attempts.fetch_add(1, Ordering::Relaxed);
+                attempt(deadline)
+            },
+            |failure| {
+                failure.may_pass && attempted() < policy.max_attempts.get() && budget().spend()
+            },
+            || Failure::last(timed_out(policy.timeout)),
+        )
+        .instrument(span.clone())
+        .await;
+        if result.is_ok() {
+            budget().succeeded(attempted() > 1);
+        }
+        span.in_scope(|| telemetry::unit_ended(attempted(), started.elapsed(), result.is_ok()));
+        result.map_err(|failure| failure.error)
+    }
+}
+
+/// How an attempt failed.
+struct Failure<E> {
+    error: E,
+    may_pass: bool,
+}
+
+impl<E: StdError + 'static> Failure<E> {
+    /// Where nothing can have taken effect.
+    fn of(error: impl Into<E>) -> Self {
+        let error = error.into();
+        let recovery = sqlx_error(&error).map(|error| ErrorKind::of(error).recovery());
+        Self {
+            may_pass: matches!(recovery, Some(Recovery::Retry | Recovery::Reconnect)),
+            error,
+        }
+    }
+
+    /// Where it may have, or there is no time left.
+    fn last(error: impl Into<E>) -> Self {
+        Self {
+            error: error.into(),
+            may_pass: false,
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for Failure<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+/// sqlx's error in a chain of causes.
+fn sqlx_error<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e Error> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref() {
+            return Some(error);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+fn timed_out(after: Duration) -> Error {
+    let text = format!("the unit of work did not end within {after:.1?}");
+    Error::Io(io::Error::new(io::ErrorKind::TimedOut, text))
+}
