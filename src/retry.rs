@@ -75,6 +75,7 @@ where
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::sync::Mutex;
     use std::time::Duration;
 
     use super::*;
@@ -98,6 +99,41 @@ mod tests {
             assert_eq!(result, Err("full"));
             assert!(attempts.get() >= 2);
             assert!(Instant::now() <= deadline && Instant::now() > started);
+        }
+    }
+
+    /// Full jitter: every wait is drawn evenly from all of its range, which doubles.
+    #[tokio::test(start_paused = true)]
+    async fn waits_are_drawn_evenly_from_ranges_that_double() {
+        let backoff = Backoff {
+            initial: Duration::from_secs(1),
+            max: Duration::from_secs(4),
+        };
+        let ceilings = [1.0, 2.0, 4.0, 4.0];
+        let mut tenths = [[0; 10]; 4];
+        for _ in 0..1_000 {
+            let begun = Mutex::new(Vec::new());
+            let fail = || async {
+                begun.lock().unwrap().push(Instant::now());
+                Err::<(), _>(Ended::Failed("away"))
+            };
+            let passing = |_: &&str| begun.lock().unwrap().len() <= 4;
+            let deadline = Instant::now() + Duration::from_secs(100);
+            let result = until(deadline, |_| backoff, fail, passing, || "hung").await;
+            assert_eq!(result, Err("away"));
+            let begun = begun.into_inner().unwrap();
+            for (number, times) in begun.windows(2).enumerate() {
+                let part = (times[1] - times[0]).as_secs_f64() / ceilings[number];
+                // The timer counts in milliseconds.
+                tenths[number][((part * 10.0) as usize).min(9)] += 1;
+            }
+        }
+        // 100 each, with a standard deviation of 9.5.
+        for counts in tenths {
+            assert!(
+                counts.iter().all(|count| (50..150).contains(count)),
+                "{tenths:?}"
+            );
         }
     }
 }
