@@ -93,6 +93,10 @@ struct LambdaPage;
 struct RdsProxyPage;
 
 #[cfg(all(doctest, feature = "postgres"))]
+#[doc = include_str!("../docs/settings.md")]
+struct SettingsPage;
+
+#[cfg(all(doctest, feature = "postgres"))]
 #[doc = include_str!("../docs/pgbouncer.md")]
 struct PgBouncerPage;
 

@@ -338,6 +338,33 @@ fn the_page_on_reliability_names_tests_that_exist() {
 }
 
 #[test]
+fn the_page_on_settings_names_them_all() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/settings.md")).unwrap();
+    let connect_options = fs::read_dir(root.join("src/connect_options")).unwrap();
+    let mut files: Vec<_> = connect_options.map(|file| file.unwrap().path()).collect();
+    files.extend(
+        ["options", "connect_options", "retry_policy"]
+            .map(|file| root.join("src").join(file).with_extension("rs")),
+    );
+    let mut seen = 0;
+    for file in files {
+        let code = fs::read_to_string(&file).unwrap();
+        for line in code.lines().map(str::trim) {
+            let Some(rest) = line.strip_prefix("pub fn ") else {
+                continue;
+            };
+            if rest.contains("(mut self") || rest.contains("(self,") {
+                let name = rest.split(['(', '<']).next().unwrap();
+                assert!(page.contains(&format!("`{name}`")), "{name}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 35, "{seen}");
+}
+
+#[test]
 fn the_page_on_lambda_names_tests_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = fs::read_to_string(root.join("docs/lambda.md")).unwrap();
