@@ -9,12 +9,10 @@ tokio::task_local! {
 }
 
 /// Runs `work`, in which no wait for a connection goes on past `deadline`.
-#[cfg(feature = "lambda")]
 pub(crate) fn by<F: Future>(deadline: Instant, work: F) -> By<F> {
     DEADLINE.scope(deadline, work)
 }
 
-#[cfg(feature = "lambda")]
 pub(crate) type By<F> = tokio::task::futures::TaskLocalFuture<Instant, F>;
 
 /// When a wait of `timeout` ends, from `now` on.

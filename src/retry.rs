@@ -1,11 +1,15 @@
 //! The one loop that tries again.
 
 use std::future::Future;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::backoff::Backoff;
 use crate::{random, telemetry};
+
+/// With less time than this no attempt is begun: its error would only be that it was cut off.
+const WORTHWHILE: Duration = Duration::from_millis(5);
 
 /// How an attempt ended without success.
 pub(crate) enum Ended<E> {
@@ -61,6 +65,9 @@ where
             Err(Ended::Cut) => return Err(last.unwrap_or_else(hung)),
         };
         let left = deadline.saturating_duration_since(Instant::now());
+        if left < WORTHWHILE {
+            return Err(error);
+        }
         let mut delay = backoff(&error).delay(attempt, random::fraction());
         if delay >= left {
             delay = left.mul_f64(random::fraction());
@@ -76,7 +83,6 @@ where
 mod tests {
     use std::cell::Cell;
     use std::sync::Mutex;
-    use std::time::Duration;
 
     use super::*;
 

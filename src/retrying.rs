@@ -155,7 +155,7 @@ impl<DB: Engine> Pool<DB> {
         let attempted = || attempts.load(Ordering::Relaxed);
         let budget = || self.shared().budget();
         let span = telemetry::unit_span(DB::SYSTEM);
-        let result = retry::until(
+        let units = retry::until(
             deadline,
             |_| policy.backoff,
             || {
@@ -166,9 +166,9 @@ impl<DB: Engine> Pool<DB> {
                 failure.may_pass && attempted() < policy.max_attempts.get() && budget().spend()
             },
             || Failure::last(timed_out(policy.timeout)),
-        )
-        .instrument(span.clone())
-        .await;
+        );
+        // What `begin` waits for ends then too, with an error that says what it was.
+        let result = deadline::by(deadline, units).instrument(span.clone()).await;
         if result.is_ok() {
             budget().succeeded(attempted() > 1);
         }

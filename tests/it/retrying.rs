@@ -9,6 +9,8 @@ use futures_util::future::join_all;
 use sqlx::{Executor, Postgres, Transaction};
 use sqlx_rds::{ErrorKind, Pool, PoolOptions, RetryPolicy};
 
+use sqlx_rds_sandbox::LoginFault;
+
 use crate::plane::{Plane, TestEngine, on_both_engines};
 
 on_both_engines! {
@@ -226,6 +228,23 @@ async fn count_in_turns(
         .execute(&mut **transaction)
         .await
         .map(drop)
+}
+
+/// It ends by the policy's time, and not with a bare timeout.
+#[tokio::test]
+async fn what_a_unit_of_work_waited_for_is_told() {
+    let plane = Plane::<Postgres>::shared().await;
+    let starting = LoginFault::Error {
+        code: "57P03".into(),
+        message: "the database system is starting up".into(),
+    };
+    plane.server().gateway().play_next(usize::MAX, starting);
+    let pool = PoolOptions::new().connect_lazy_with(plane.options());
+    let policy = soon().timeout(Duration::from_millis(400));
+    let error = pool.transaction(policy, |_| Box::pin(async { Ok::<_, sqlx::Error>(()) }));
+    let error = error.await.unwrap_err();
+    assert_eq!(ErrorKind::of(&error), ErrorKind::Unavailable, "{error:?}");
+    assert!(error.to_string().contains("starting up"), "{error}");
 }
 
 /// As in a handler of a web service, which may run on any thread.
