@@ -24,6 +24,11 @@ mod limits;
 mod pgbouncer;
 mod proxy;
 mod resolved;
+#[cfg(feature = "secrets-agent")]
+mod secret;
+#[cfg(not(feature = "secrets-agent"))]
+#[path = "connect_options/no_secret.rs"]
+mod secret;
 
 pub(crate) use self::resolved::Resolved;
 
@@ -54,8 +59,8 @@ pub(crate) const BACKOFF: Backoff = Backoff {
 /// # Ok::<(), sqlx_rds::ConfigError>(())
 /// ```
 ///
-/// Which login is used: a source given by [`login_provider`](Self::login_provider); else IAM or the
-/// password as `auth` or [`iam`](Self::iam) says; else IAM when the host is a name of RDS or
+/// Which login is used: a source given by [`login_provider`](Self::login_provider); else IAM, a
+/// secret or the password as `auth` or [`iam`](Self::iam) says, a `secret-id` being enough; else IAM when the host is a name of RDS or
 /// Aurora DSQL, or a [`sign_host`](Self::sign_host) is given, and no password is (in the URL or as `PGPASSWORD`); else
 /// the password, or none, as in sqlx. Region, lifetime and AWS credentials matter to IAM only.
 pub struct ConnectOptions<DB: Engine> {
@@ -63,6 +68,7 @@ pub struct ConnectOptions<DB: Engine> {
     pub(crate) auth: Option<Auth>,
     pub(crate) provider: Option<SharedLoginProvider>,
     pub(crate) region: Option<String>,
+    pub(crate) secret_id: Option<String>,
     pub(crate) sign_host: Option<String>,
     pub(crate) sign_port: Option<u16>,
     pub(crate) token_lifetime: Duration,
@@ -84,19 +90,28 @@ pub struct ConnectOptions<DB: Engine> {
     has_password: Option<bool>,
     has_password_in_url: bool,
     has_username: bool,
+    has_username_in_url: bool,
+    /// Whether the host is said; without, it is the secret's.
+    has_host: bool,
     has_tls_mode: bool,
     #[cfg_attr(
         not(feature = "iam"),
         allow(dead_code, reason = "it holds nothing then")
     )]
     credentials: iam::Credentials,
+    #[cfg_attr(
+        not(feature = "secrets-agent"),
+        allow(dead_code, reason = "it holds nothing then")
+    )]
+    secrets: secret::Secrets,
 }
 
 impl<DB: Engine> ConnectOptions<DB> {
     /// Reads `DATABASE_URL`, or, for PostgreSQL where that is not set, libpq's variables: `PGHOST`,
     /// `PGPORT`, `PGUSER`, `PGDATABASE`, `PGPASSWORD` (or a password file), `PGSSLMODE` and
-    /// `PGSSLROOTCERT`. Beside those, `SQLX_RDS_AUTH`, `SQLX_RDS_REGION` and `SQLX_RDS_SIGN_HOST`
-    /// stand for the URL's parameters `auth`, `region` and `sign-host`.
+    /// `PGSSLROOTCERT`. Beside those, `SQLX_RDS_AUTH`, `SQLX_RDS_REGION`, `SQLX_RDS_SIGN_HOST` and
+    /// `SQLX_RDS_SECRET_ID` stand for the URL's parameters `auth`, `region`, `sign-host` and
+    /// `secret-id`.
     ///
     /// # Errors
     ///
@@ -115,6 +130,7 @@ impl<DB: Engine> ConnectOptions<DB> {
                 let given = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
                 this.auth = given("SQLX_RDS_AUTH").map(url::parse_auth).transpose()?;
                 this.region = given("SQLX_RDS_REGION");
+                this.secret_id = given("SQLX_RDS_SECRET_ID");
                 this.sign_at(
                     given("SQLX_RDS_SIGN_HOST")
                         .as_deref()
@@ -136,6 +152,7 @@ impl<DB: Engine> ConnectOptions<DB> {
             auth: None,
             provider: None,
             region: None,
+            secret_id: None,
             sign_host: None,
             sign_port: None,
             token_lifetime: Duration::from_secs(900),
@@ -153,8 +170,11 @@ impl<DB: Engine> ConnectOptions<DB> {
             has_password,
             has_password_in_url: false,
             has_username: true,
+            has_username_in_url: false,
+            has_host: true,
             has_tls_mode: false,
             credentials: iam::Credentials::none(),
+            secrets: secret::Secrets::default(),
         }
     }
 
@@ -171,6 +191,7 @@ impl<DB: Engine> ConnectOptions<DB> {
         let before = self.options.clone();
         self.options = change(self.options);
         // What was remembered of a URL is forgotten where it was changed.
+        self.has_host |= DB::address(&before).host != DB::address(&self.options).host;
         self.has_username |= DB::username(&before) != DB::username(&self.options);
         self.has_tls_mode |= DB::tls_mode(&before) != DB::tls_mode(&self.options);
         let has = has_password::<DB>(&self.options);
@@ -284,6 +305,9 @@ impl<DB: Engine> FromStr for ConnectOptions<DB> {
         this.has_password_in_url = url.has_password;
         this.auth = url.auth;
         this.region = url.region;
+        this.secret_id = url.secret_id;
+        this.has_host = url.has_host || is_set(DB::HOST_VARIABLE);
+        this.has_username_in_url = url.has_username;
         this.sign_at(url.sign_host);
         this.roots = url.roots;
         this.verify_writer = url.verify_writer;
@@ -313,6 +337,8 @@ impl<DB: Engine> Clone for ConnectOptions<DB> {
             options: self.options.clone(),
             provider: self.provider.clone(),
             region: self.region.clone(),
+            secret_id: self.secret_id.clone(),
+            secrets: self.secrets.clone(),
             sign_host: self.sign_host.clone(),
             roots: self.roots.clone(),
             clock: self.clock.clone(),
@@ -334,6 +360,7 @@ impl<DB: Engine> fmt::Debug for ConnectOptions<DB> {
             .field("username", &DB::username(&self.options))
             .field("auth", &self.auth)
             .field("region", &self.region)
+            .field("secret_id", &self.secret_id)
             .field("sign_host", &self.sign_host)
             .field("sign_port", &self.sign_port)
             .finish_non_exhaustive()

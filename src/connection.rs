@@ -235,6 +235,9 @@ fn give_back<DB: Engine>(mut object: Object<Manager<DB>>) {
     if shared.options.keeps_none_idle() && !is_waited_for(&object) {
         return discard(object, DiscardReason::Idle);
     }
+    if shared.retires(object.managed.generation) {
+        return discard(object, DiscardReason::Generation);
+    }
     let due = shared.sweep_is_due(now);
     let pool = due.then(|| Object::pool(&object)).flatten();
     let waited_for = waited_for(&object);

@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sqlx::Connection;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use crate::backoff::Backoff;
@@ -21,8 +21,8 @@ use crate::error::{ConfigError, LoginError, LoginsSuspended, NotWriter};
 use crate::hooks::{Hook, PoolConnectionMetadata};
 use crate::kind::{ErrorKind, Recovery};
 use crate::limiter::ConnectLimiter;
-use crate::login::Login;
 use crate::login::cache::LoginCache;
+use crate::login::{Login, Server};
 use crate::{random, retry, telemetry};
 
 /// Opens connections that log in with the current login.
@@ -33,7 +33,8 @@ pub struct Connector<DB: Engine>(Arc<Shared<DB>>);
 struct Shared<DB: Engine> {
     given: ConnectOptions<DB>,
     options: OptionsOf<DB>,
-    endpoint: Endpoint,
+    /// Nothing where each login tells it.
+    endpoint: Option<Endpoint>,
     logins: Option<LoginCache>,
     clock: Clock,
     connect_timeout: Duration,
@@ -102,7 +103,7 @@ impl<DB: Engine> Connector<DB> {
             .map(|(connection, _)| connection)
     }
 
-    /// Opens a connection by `deadline`, and tells the generation of the login it used.
+    /// Opens a connection by `deadline`, and tells the login it used.
     ///
     /// An error of `after_connect` ends the attempt like any other. A server that is full is waited
     /// for unless there are connections to `make_do` with.
@@ -111,7 +112,7 @@ impl<DB: Engine> Connector<DB> {
         deadline: Instant,
         after_connect: Option<&Hook<DB, ()>>,
         make_do: impl Fn() -> bool,
-    ) -> Result<(DB::Connection, u64), sqlx::Error> {
+    ) -> Result<(DB::Connection, Option<Arc<Login>>), sqlx::Error> {
         let Shared {
             endpoint,
             connect_timeout,
@@ -119,13 +120,17 @@ impl<DB: Engine> Connector<DB> {
         } = &*self.0;
         let started = Instant::now();
         let deadline = deadline.min(started + *connect_timeout);
-        let span = telemetry::connect_span(DB::SYSTEM, endpoint.host(), endpoint.port());
+        let place = || match endpoint {
+            Some(endpoint) => endpoint.to_string(),
+            None => "the server that the secret names".to_owned(),
+        };
+        let span = telemetry::connect_span(DB::SYSTEM, endpoint.as_ref());
 
         let probe = Probe::begin(&self.0)?;
-        let reminted = AtomicBool::new(false);
+        let reminted = AtomicU32::new(0);
         let hung = || {
             let waited = started.elapsed();
-            let text = format!("{endpoint} did not finish a connect within {waited:.1?}");
+            let text = format!("{} did not finish a connect within {waited:.1?}", place());
             sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, text))
         };
         let result = retry::until(
@@ -136,10 +141,9 @@ impl<DB: Engine> Connector<DB> {
             },
             || {
                 retry::cut(deadline, async {
-                    let (mut connection, login) = self.attempt(&reminted).await?;
+                    let (mut connection, login) = self.attempt(&reminted, deadline).await?;
                     if self.0.verify_writer && !DB::is_writer(&mut connection).await? {
-                        let endpoint = endpoint.to_string();
-                        return Err(NotWriter { endpoint }.into());
+                        return Err(NotWriter { endpoint: place() }.into());
                     }
                     if self.0.given.counts_on_pgbouncer()
                         && !DB::keeps_statements(&mut connection).await?
@@ -181,13 +185,15 @@ impl<DB: Engine> Connector<DB> {
                 telemetry::connect_failed(&kind, error, kind.advice());
             }
         });
-        result.map(|(connection, login)| (connection, login.map_or(0, |login| login.generation())))
+        result
     }
 
-    /// One attempt, with a second login if the first is refused and no attempt before had one.
+    /// One attempt, with another login if the first is refused and no attempt before had one; a
+    /// secret that is being rotated may have two.
     async fn attempt(
         &self,
-        reminted: &AtomicBool,
+        reminted: &AtomicU32,
+        deadline: Instant,
     ) -> Result<(DB::Connection, Option<Arc<Login>>), sqlx::Error> {
         let Shared {
             options,
@@ -199,27 +205,38 @@ impl<DB: Engine> Connector<DB> {
             let _turn = self.0.limiter.turn().await;
             return Ok((DB::Connection::connect_with(options).await?, None));
         };
-        let login = logins.login().await?;
-        let error = match self.open(&login).await {
-            Ok(connection) => return Ok((connection, Some(login))),
-            Err(error) => error,
-        };
-        if ErrorKind::of(&error).recovery() != Recovery::Remint
-            || reminted.swap(true, Ordering::Relaxed)
-        {
-            return Err(error);
+        let mut login = logins.login().await?;
+        loop {
+            let error = match self.open(&login).await {
+                Ok(connection) => return Ok((connection, Some(login))),
+                Err(error) => error,
+            };
+            let most = if login.version().is_some() { 3 } else { 1 };
+            if ErrorKind::of(&error).recovery() != Recovery::Remint
+                || reminted.fetch_add(1, Ordering::Relaxed) >= most
+            {
+                return Err(error);
+            }
+            telemetry::refused(login.facts(clock.now().wall()), &error);
+            // Why there is no other login is in the log; what the caller can act on is the refusal.
+            login = match timeout_at(deadline, logins.replace(&login)).await {
+                Ok(Ok(fresh)) => fresh,
+                _ => return Err(error),
+            };
         }
-        telemetry::refused(login.facts(clock.now().wall()), &error);
-        // Why there is no other login is in the log; what the caller can act on is the refusal.
-        let Ok(fresh) = logins.replace(&login).await else {
-            return Err(error);
-        };
-        Ok((self.open(&fresh).await?, Some(fresh)))
     }
 
     async fn open(&self, login: &Login) -> Result<DB::Connection, sqlx::Error> {
         let _turn = self.0.limiter.turn().await;
-        let options = DB::authorize(&self.0.options, login);
+        let mut options = DB::authorize(&self.0.options, login);
+        if let Some(Server { endpoint, database }) = login.server() {
+            if let Some(endpoint) = endpoint {
+                options = DB::dial(options, endpoint);
+            }
+            if let Some(database) = database {
+                options = DB::database(options, database);
+            }
+        }
         DB::Connection::connect_with(&options).await
     }
 
@@ -364,7 +381,10 @@ impl<DB: Engine> fmt::Debug for Connector<DB> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connector")
             .field("system", &DB::SYSTEM)
-            .field("endpoint", &self.0.endpoint.to_string())
+            .field(
+                "endpoint",
+                &self.0.endpoint.as_ref().map(ToString::to_string),
+            )
             .finish_non_exhaustive()
     }
 }

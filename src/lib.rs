@@ -74,6 +74,8 @@ pub use self::fleet::Fleet;
 pub use self::kind::{ErrorKind, Recovery};
 #[cfg(feature = "iam")]
 pub use self::login::environment::EnvironmentCredentialsProvider;
+#[cfg(feature = "secrets-agent")]
+pub use self::login::secret::{SecretSource, SecretsAgent};
 pub use self::login::{Login, ProvideLogin, ProvideLoginFuture};
 pub use self::managed::ManagedConnection;
 pub use self::manager::Manager;

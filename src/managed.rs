@@ -217,6 +217,8 @@ impl<DB: Engine> Managed<DB> {
             Some(reason)
         } else if self.epoch != self.shared.epochs.now() {
             Some(DiscardReason::Epoch)
+        } else if self.shared.retires(self.generation) {
+            Some(DiscardReason::Generation)
         } else if over(metadata.age, self.lifetime) {
             Some(DiscardReason::Lifetime)
         } else if over(metadata.idle_for, idle_timeout) {

@@ -252,13 +252,14 @@ impl<DB: Engine> Manager<DB> {
         let opened = connector.connect_by(deadline, options.hooks.after_connect.as_ref(), || {
             may_make_do && shared.live.load(Ordering::Relaxed) > 0
         });
-        let (connection, generation) = opened.await?;
+        let (connection, login) = opened.await?;
+        shared.logged_in(login.as_deref());
         Ok(Managed::new(
             connection,
             presence,
             Arc::clone(&self.shared),
             epoch,
-            generation,
+            login.map_or(0, |login| login.generation()),
             options.max_lifetime.map(shortened),
             connector.verifies_writer(),
         ))

@@ -28,6 +28,8 @@ pub struct PoolOptions<DB: Engine> {
     pub(crate) test_before_acquire: bool,
     pub(crate) ping_after: Duration,
     pub(crate) ping_timeout: Duration,
+    /// As the login asks for where it is not said.
+    pub(crate) retire_on_rotation: Option<bool>,
     /// Whether a task lets unused connections go and keeps `min_connections`.
     pub(crate) keeps_house: bool,
     pub(crate) hooks: Hooks<DB>,
@@ -57,6 +59,7 @@ impl<DB: Engine> PoolOptions<DB> {
             test_before_acquire: true,
             ping_after: Duration::from_millis(100),
             ping_timeout: Duration::from_secs(2),
+            retire_on_rotation: None,
             keeps_house: true,
             hooks: Hooks::default(),
         }
@@ -217,6 +220,19 @@ impl<DB: Engine> PoolOptions<DB> {
     #[must_use]
     pub fn get_test_before_acquire(&self) -> bool {
         self.test_before_acquire
+    }
+
+    /// Whether connections of an older login are closed, as they come back, once a connection has
+    /// logged in with a newer one. Default: only where the login has a
+    /// [version](crate::Login::with_version), as those of secrets have.
+    ///
+    /// A rotated secret should not live on in open connections, and alternating users change their
+    /// rights with their name. An IAM token matters at the login only, and there is a new one every
+    /// 14 minutes.
+    #[must_use]
+    pub fn retire_on_rotation(mut self, retire: bool) -> Self {
+        self.retire_on_rotation = Some(retire);
+        self
     }
 
     /// How long a connection may stay unused before it is pinged when it is next asked for.
@@ -381,6 +397,7 @@ impl<DB: Engine> fmt::Debug for PoolOptions<DB> {
             .field("max_lifetime", &self.max_lifetime)
             .field("idle_timeout", &self.idle_timeout)
             .field("test_before_acquire", &self.test_before_acquire)
+            .field("retire_on_rotation", &self.retire_on_rotation)
             .field("ping_after", &self.ping_after)
             .field("ping_timeout", &self.ping_timeout)
             .finish_non_exhaustive()

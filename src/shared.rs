@@ -12,6 +12,7 @@ use crate::clock::{Clock, Moment};
 use crate::connect_options::ConnectOptions;
 use crate::engine::Engine;
 use crate::epoch::Epochs;
+use crate::login::Login;
 use crate::options::PoolOptions;
 use crate::queue::Queue;
 
@@ -29,6 +30,8 @@ pub(crate) struct Shared<DB: Engine> {
     pub(crate) queue: Queue,
     ceiling: Mutex<Ceiling>,
     budget: Mutex<Budget>,
+    /// Connections whose login is of an older generation are retired.
+    wanted_generation: AtomicU64,
     /// Connections that are open and the pool's.
     pub(crate) live: AtomicUsize,
     pub(crate) closed: watch::Sender<bool>,
@@ -55,6 +58,7 @@ impl<DB: Engine> Shared<DB> {
             queue: Queue::default(),
             ceiling: Mutex::new(Ceiling::new(max_open)),
             budget: Mutex::default(),
+            wanted_generation: AtomicU64::new(0),
             live: AtomicUsize::new(0),
             closed: watch::Sender::new(false),
             options,
@@ -69,6 +73,21 @@ impl<DB: Engine> Shared<DB> {
     /// For retries; held for arithmetic only.
     pub(crate) fn budget(&self) -> MutexGuard<'_, Budget> {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes which login a new connection used, where the older ones are to follow it.
+    pub(crate) fn logged_in(&self, login: Option<&Login>) {
+        let Some(login) = login else { return };
+        let retire = self.options.retire_on_rotation;
+        if retire.unwrap_or(login.version().is_some()) {
+            self.wanted_generation
+                .fetch_max(login.generation(), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a connection with a login of this generation has been overtaken by a rotation.
+    pub(crate) fn retires(&self, generation: u64) -> bool {
+        generation < self.wanted_generation.load(Ordering::Relaxed)
     }
 
     /// Whether idle connections should be looked through: at most once a second.

@@ -7,6 +7,7 @@ use std::error::Error;
 use std::fmt::{self, Debug, Display};
 use std::time::Duration;
 
+use crate::endpoint::Endpoint;
 use tracing::{Span, debug, debug_span, error, info, warn};
 
 mod pool;
@@ -46,14 +47,14 @@ impl RefreshReason {
 }
 
 /// Around one connect, with all its attempts.
-pub(crate) fn connect_span(system: &'static str, host: &str, port: u16) -> Span {
+pub(crate) fn connect_span(system: &'static str, endpoint: Option<&Endpoint>) -> Span {
     debug_span!(
         target: "sqlx_rds::connect",
         "connect",
         otel.kind = "client",
         db.system.name = system,
-        server.address = host,
-        server.port = port,
+        server.address = endpoint.map(Endpoint::host),
+        server.port = endpoint.map(Endpoint::port),
     )
 }
 
@@ -169,6 +170,39 @@ pub(crate) fn credentials_failed(error: &(dyn Error + 'static), old_ones_live: b
             old_ones_live,
         },
         "AWS credentials could not be fetched"
+    );
+}
+
+/// A rotation is under way, and the version that it brings is tried.
+#[cfg(feature = "secrets-agent")]
+pub(crate) fn secret_pending(version: &str) {
+    info!(
+        target: "sqlx_rds::login",
+        { secret.version = version },
+        "secret is being rotated: logging in with AWSPENDING"
+    );
+}
+
+/// Both versions of a secret were refused while it is rotated.
+#[cfg(feature = "secrets-agent")]
+pub(crate) fn secret_awaited(version: &str, wait: Duration) {
+    info!(
+        target: "sqlx_rds::login",
+        {
+            secret.version = version,
+            delay_ms = millis(wait),
+        },
+        "secret is being rotated: waiting for its next version"
+    );
+}
+
+/// A secret that is waited for could not be read.
+#[cfg(feature = "secrets-agent")]
+pub(crate) fn secret_unread(error: &(dyn Error + 'static)) {
+    warn!(
+        target: "sqlx_rds::login",
+        error = %Chain(error),
+        "secret could not be read: asking again"
     );
 }
 

@@ -14,11 +14,13 @@ pub(crate) struct DatabaseUrl<DB: Engine> {
     pub(crate) options: OptionsOf<DB>,
     pub(crate) auth: Option<Auth>,
     pub(crate) region: Option<String>,
+    pub(crate) secret_id: Option<String>,
     pub(crate) sign_host: Option<(String, Option<u16>)>,
     pub(crate) verify_writer: bool,
     pub(crate) roots: Option<RootCertificates>,
     pub(crate) has_password: bool,
     pub(crate) has_username: bool,
+    pub(crate) has_host: bool,
     pub(crate) has_tls_mode: bool,
 }
 
@@ -26,6 +28,7 @@ pub(crate) struct DatabaseUrl<DB: Engine> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Auth {
     Iam,
+    Secret,
     Password,
 }
 
@@ -51,8 +54,8 @@ pub(crate) fn parse<DB: Engine>(text: &str) -> Result<DatabaseUrl<DB>, ConfigErr
     for (key, value) in url.query_pairs() {
         let pair = (key.into_owned(), value.into_owned());
         match pair.0.as_str() {
-            "auth" | "region" | "sign-host" | "verify-writer" | "sslrootcert" | "ssl-root-cert"
-            | "ssl-ca" | "sslca" => ours.push(pair),
+            "auth" | "region" | "secret-id" | "sign-host" | "verify-writer" | "sslrootcert"
+            | "ssl-root-cert" | "ssl-ca" | "sslca" => ours.push(pair),
             key if is_known::<DB>(key) => theirs.push(pair),
             key if key.starts_with("X-Amz-") || key == "DBUser" => {
                 return Err(unusable(
@@ -73,6 +76,7 @@ pub(crate) fn parse<DB: Engine>(text: &str) -> Result<DatabaseUrl<DB>, ConfigErr
     let has = |name: &str| theirs.iter().any(|(key, _)| key == name);
     let has_password = url.password().is_some() || has("password");
     let has_username = !url.username().is_empty() || has("user");
+    let has_host = url.has_host() && url.host_str() != Some("") || has("host") || has("hostaddr");
     let has_tls_mode = has("sslmode") || has("ssl-mode");
 
     url.set_query(None);
@@ -85,17 +89,20 @@ pub(crate) fn parse<DB: Engine>(text: &str) -> Result<DatabaseUrl<DB>, ConfigErr
         options,
         auth: None,
         region: None,
+        secret_id: None,
         sign_host: None,
         verify_writer: false,
         roots: None,
         has_password,
         has_username,
+        has_host,
         has_tls_mode,
     };
     for (key, value) in ours {
         match key.as_str() {
             "auth" => parsed.auth = Some(parse_auth(value)?),
             "region" => parsed.region = Some(value),
+            "secret-id" => parsed.secret_id = Some(value),
             "verify-writer" => parsed.verify_writer = parse_verify_writer(value)?,
             "sign-host" => parsed.sign_host = Some(parse_sign_host(&value)?),
             _ => parsed.roots = Some(RootCertificates::Path(PathBuf::from(value))),
@@ -142,11 +149,12 @@ fn parse_verify_writer(value: String) -> Result<bool, ConfigError> {
 pub(crate) fn parse_auth(value: String) -> Result<Auth, ConfigError> {
     match value.as_str() {
         "iam" => Ok(Auth::Iam),
+        "secret" => Ok(Auth::Secret),
         "password" => Ok(Auth::Password),
         _ => Err(ConfigError::Parameter {
             key: "auth",
             value,
-            instead: "`auth=iam` or `auth=password`",
+            instead: "`auth=iam`, `auth=secret` or `auth=password`",
         }),
     }
 }
@@ -220,7 +228,7 @@ mod tests {
         for (url, expected) in [
             (
                 "postgres://app@h/db?auth=magic",
-                "`auth=iam` or `auth=password`",
+                "`auth=iam`, `auth=secret` or `auth=password`",
             ),
             (
                 "postgres://app@h/db?verify-writer=1",

@@ -21,6 +21,11 @@ impl Credentials {
     pub(crate) fn none() -> Self {
         Self(None)
     }
+
+    #[cfg(feature = "secrets-manager")]
+    pub(super) fn given(&self) -> Option<SharedCredentialsProvider> {
+        self.0.clone()
+    }
 }
 
 impl<DB: Engine> ConnectOptions<DB> {

@@ -29,12 +29,8 @@ impl<DB: Engine> ConnectOptions<DB> {
     }
 
     /// Whether an RDS Proxy answers, and if so whether these settings can work there.
-    pub(crate) fn check_proxy(&self, endpoint: &Endpoint) -> Result<bool, ConfigError> {
-        let by_name = |host: &str| {
-            Endpoint::new(host, endpoint.port()).is_ok_and(|endpoint| endpoint.is_rds_proxy())
-        };
-        let signed = self.sign_host.as_deref();
-        if !self.rds_proxy && !signed.map_or(endpoint.is_rds_proxy(), by_name) {
+    pub(crate) fn check_proxy(&self, endpoint: Option<&Endpoint>) -> Result<bool, ConfigError> {
+        if !self.rds_proxy && !endpoint.is_some_and(Endpoint::is_rds_proxy) {
             return Ok(false);
         }
         if DB::has_startup_options(&self.options) {

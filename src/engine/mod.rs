@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::{ConnectOptions, Connection, Database};
 use url::Url;
 
+use crate::endpoint::Endpoint;
 use crate::login::Login;
 
 #[cfg(feature = "mysql")]
@@ -54,7 +55,7 @@ pub enum StubAddress<'a> {
 }
 
 pub(crate) mod sealed {
-    use super::{Address, Database, Duration, Login, OptionsOf, StubAddress, Tls, Url};
+    use super::{Address, Database, Duration, Endpoint, Login, OptionsOf, StubAddress, Tls, Url};
 
     /// What the rest of the crate asks of an engine.
     pub trait Engine: Database {
@@ -66,9 +67,10 @@ pub(crate) mod sealed {
         const SCHEMES: &'static [&'static str];
         /// Parameters of its URLs that sqlx knows; one that ends in `[` is a prefix.
         const PARAMETERS: &'static [&'static str];
-        /// Environment variables that sqlx takes a password and a user name from, or `""`.
+        /// Environment variables that sqlx takes a password, a user name and a host from, or `""`.
         const PASSWORD_VARIABLE: &'static str;
         const USERNAME_VARIABLE: &'static str;
+        const HOST_VARIABLE: &'static str;
         /// Whether sqlx reads a row-returning statement to its end when asked for one row.
         const DRAINS_AFTER_ONE_ROW: bool;
 
@@ -98,6 +100,11 @@ pub(crate) mod sealed {
         const FORGET_STATEMENTS: &'static str;
         /// Adds a login to options that have none.
         fn authorize(options: &OptionsOf<Self>, login: &Login) -> OptionsOf<Self>;
+        /// Leads options to another server.
+        fn dial(options: OptionsOf<Self>, endpoint: &Endpoint) -> OptionsOf<Self>;
+        fn database_of(options: &OptionsOf<Self>) -> Option<&str>;
+        /// Leads options to a database.
+        fn database(options: OptionsOf<Self>, name: &str) -> OptionsOf<Self>;
 
         /// Whether the server takes writes, by asking it.
         ///

@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Executor, MySql, Row, raw_sql};
 use url::Url;
 
 use crate::classify;
+use crate::endpoint::Endpoint;
 use crate::engine::{Address, Engine, StubAddress, Tls, in_one_line, sealed};
 use crate::kind::ErrorKind;
 use crate::login::Login;
@@ -34,6 +35,7 @@ impl sealed::Engine for MySql {
     ];
     const PASSWORD_VARIABLE: &'static str = "";
     const USERNAME_VARIABLE: &'static str = "";
+    const HOST_VARIABLE: &'static str = "";
     const DRAINS_AFTER_ONE_ROW: bool = false;
 
     fn options_from_url(url: &Url) -> Result<MySqlConnectOptions, sqlx::Error> {
@@ -112,6 +114,18 @@ impl sealed::Engine for MySql {
             .clone()
             .username(login.username())
             .password(login.password().expose())
+    }
+
+    fn dial(options: MySqlConnectOptions, endpoint: &Endpoint) -> MySqlConnectOptions {
+        options.host(endpoint.host()).port(endpoint.port())
+    }
+
+    fn database_of(options: &MySqlConnectOptions) -> Option<&str> {
+        options.get_database()
+    }
+
+    fn database(options: MySqlConnectOptions, name: &str) -> MySqlConnectOptions {
+        options.database(name)
     }
 
     async fn is_writer(connection: &mut MySqlConnection) -> Result<bool, sqlx::Error> {

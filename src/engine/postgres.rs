@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Executor, Postgres, Row, raw_sql};
 use url::Url;
 
 use crate::classify;
+use crate::endpoint::Endpoint;
 use crate::engine::{Address, Engine, StubAddress, Tls, in_one_line, sealed};
 use crate::kind::ErrorKind;
 use crate::login::Login;
@@ -37,6 +38,7 @@ impl sealed::Engine for Postgres {
     ];
     const PASSWORD_VARIABLE: &'static str = "PGPASSWORD";
     const USERNAME_VARIABLE: &'static str = "PGUSER";
+    const HOST_VARIABLE: &'static str = "PGHOST";
     const DRAINS_AFTER_ONE_ROW: bool = true;
 
     fn options_from_url(url: &Url) -> Result<PgConnectOptions, sqlx::Error> {
@@ -119,6 +121,18 @@ impl sealed::Engine for Postgres {
             .clone()
             .username(login.username())
             .password(login.password().expose())
+    }
+
+    fn dial(options: PgConnectOptions, endpoint: &Endpoint) -> PgConnectOptions {
+        options.host(endpoint.host()).port(endpoint.port())
+    }
+
+    fn database_of(options: &PgConnectOptions) -> Option<&str> {
+        options.get_database()
+    }
+
+    fn database(options: PgConnectOptions, name: &str) -> PgConnectOptions {
+        options.database(name)
     }
 
     async fn is_writer(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {

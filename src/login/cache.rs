@@ -36,6 +36,8 @@ pub(crate) struct LoginCache {
 #[derive(Debug, Default)]
 struct Flight {
     generation: u64,
+    /// What was handed out last, for as long as nothing newer was.
+    last: Option<Arc<Login>>,
     refused: Option<Arc<Login>>,
     failure: Option<LoginError>,
     failed_at: Option<Moment>,
@@ -130,15 +132,12 @@ impl LoginCache {
         let seen = self.landed.load(Ordering::Acquire);
         let mut flight = self.flight.lock().await;
         // Only the refused generation is taken away: a newer one that another task put there in
-        // the meantime stays.
-        let current = self.current.compare_and_swap(refused, None);
-        if current
-            .as_ref()
-            .is_some_and(|current| Arc::ptr_eq(current, refused))
-        {
+        // the meantime stays. None can come between, since only this task refreshes.
+        let is_refused = |current: &Login| current.generation() == refused.generation();
+        if self.current.load().as_deref().is_some_and(is_refused) {
+            self.current.store(None);
             flight.refused = Some(Arc::clone(refused));
         }
-        drop(current);
         self.refresh(flight, seen, RefreshReason::Refused, |current| {
             current.generation() != refused.generation()
         })
@@ -172,12 +171,16 @@ impl LoginCache {
                     "its source handed out one that has expired",
                 ));
             }
-            flight.generation += 1;
+            let copies = |last: &Arc<Login>| last.is_same_version(&login);
+            if !flight.last.as_ref().is_some_and(copies) {
+                flight.generation += 1;
+            }
             let now = self.clock.now().wall();
             Ok(Arc::new(login.enter(flight.generation, now, self.margin)))
         });
         match &result {
             Ok(login) => {
+                flight.last = Some(Arc::clone(login));
                 flight.refused = None;
                 flight.failure = None;
                 flight.failed_at = None;

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::endpoint::Endpoint;
 use crate::error::LoginError;
 use crate::password::Password;
 use crate::telemetry::LoginFacts;
@@ -19,6 +20,8 @@ pub(crate) mod credentials;
 pub(crate) mod environment;
 #[cfg(feature = "iam")]
 pub(crate) mod iam;
+#[cfg(feature = "secrets-agent")]
+pub(crate) mod secret;
 
 /// One immutable login: user name, password and expiry, replaced only as a whole.
 #[derive(Debug)]
@@ -26,8 +29,17 @@ pub struct Login {
     username: String,
     password: Password,
     expires_at: Option<SystemTime>,
-    generation: u64,
     refresh_at: Option<SystemTime>,
+    version: Option<String>,
+    server: Option<Server>,
+    generation: u64,
+}
+
+/// Where a secret says that its database is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Server {
+    pub(crate) endpoint: Option<Endpoint>,
+    pub(crate) database: Option<String>,
 }
 
 impl Login {
@@ -37,8 +49,10 @@ impl Login {
             username: username.into(),
             password: password.into(),
             expires_at: None,
-            generation: 0,
             refresh_at: None,
+            version: None,
+            server: None,
+            generation: 0,
         }
     }
 
@@ -47,6 +61,43 @@ impl Login {
     pub fn with_expiry(mut self, expires_at: impl Into<Option<SystemTime>>) -> Self {
         self.expires_at = expires_at.into();
         self
+    }
+
+    /// Sets the instant, on the wall clock, from which the source is asked for a newer login.
+    ///
+    /// Where the source fails then, this one is used on. Default: a minute before it expires.
+    #[must_use]
+    pub fn with_refresh_at(mut self, refresh_at: impl Into<Option<SystemTime>>) -> Self {
+        self.refresh_at = refresh_at.into();
+        self
+    }
+
+    /// Names the version of what is stored elsewhere and rotated, as a secret is.
+    ///
+    /// A login of the version that is in use is that same login, and no new generation. Pools close
+    /// connections that logged in with an older version; see
+    /// [`retire_on_rotation`](crate::PoolOptions::retire_on_rotation).
+    #[must_use]
+    pub fn with_version(mut self, version: impl Into<String>) -> Self {
+        self.version = Some(version.into());
+        self
+    }
+
+    /// Leads connections to a server of the login's own.
+    #[cfg(feature = "secrets-agent")]
+    pub(crate) fn with_server(mut self, server: Server) -> Self {
+        self.server = Some(server);
+        self
+    }
+
+    pub(crate) fn server(&self) -> Option<&Server> {
+        self.server.as_ref()
+    }
+
+    /// The version of what is stored elsewhere, if it has any.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        self.version.as_deref()
     }
 
     /// The database user.
@@ -79,11 +130,17 @@ impl Login {
     /// at every connect would help nobody.
     pub(crate) fn enter(mut self, generation: u64, now: SystemTime, margin: Duration) -> Self {
         self.generation = generation;
-        self.refresh_at = self.expires_at.map(|end| {
+        let before_expiry = self.expires_at.map(|end| {
             let life = end.duration_since(now).unwrap_or_default();
             end.checked_sub(margin.min(life / 2)).unwrap_or(now)
         });
+        self.refresh_at = self.refresh_at.into_iter().chain(before_expiry).min();
         self
+    }
+
+    /// Whether it is but another copy of `other`.
+    fn is_same_version(&self, other: &Self) -> bool {
+        self.version.is_some() && self.version == other.version && self.username == other.username
     }
 
     /// Whether the server takes it, as far as the clock tells, and for long enough to come.

@@ -23,6 +23,8 @@ pub(crate) enum DiscardReason {
     Reader,
     /// A connection of its age was found dead or led to a reader.
     Epoch,
+    /// It logged in with what has been rotated since.
+    Generation,
     /// What was left on it could not be drained in time.
     Drain,
     /// A statement or transaction left it in a state that cannot be proven clean.
@@ -44,6 +46,7 @@ impl DiscardReason {
             Self::Lost => "lost",
             Self::Reader => "reader",
             Self::Epoch => "epoch",
+            Self::Generation => "generation",
             Self::Drain => "drain",
             Self::Unclean => "unclean",
             Self::Rejected => "rejected",
@@ -60,6 +63,7 @@ impl DiscardReason {
             | Self::Shared
             | Self::Reader
             | Self::Epoch
+            | Self::Generation
             | Self::Rejected
             | Self::Closed => true,
             Self::Lost | Self::Drain | Self::Unclean | Self::Taken => false,
