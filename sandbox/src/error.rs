@@ -40,6 +40,14 @@ pub enum Error {
     /// The certificates could not be made.
     #[error("cannot make certificates")]
     Certificate(#[from] rcgen::Error),
+    /// A secret cannot do what was asked of it.
+    #[error("the secret {name:?} {what}")]
+    Secret {
+        /// The secret's name.
+        name: String,
+        /// What it lacks.
+        what: &'static str,
+    },
     /// The sandbox was built without any engine.
     #[error("a sandbox needs at least one engine")]
     NoEngine,
@@ -49,6 +57,13 @@ impl Error {
     /// Whether the machine just lacks the server, as opposed to one that fails.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
+    }
+
+    pub(crate) fn secret(name: &str, what: &'static str) -> Self {
+        Self::Secret {
+            name: name.to_owned(),
+            what,
+        }
     }
 
     /// For `map_err`: an error of the operating system, with what was tried.

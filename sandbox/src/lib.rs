@@ -14,6 +14,7 @@
 //! | expired tokens | [`Sandbox::clock`] |
 //! | RDS Proxy: shared connections, pinning, its limits and words | [`SandboxBuilder::proxies`], [`Gateway::proxy_metrics`] |
 //! | Aurora DSQL: its tokens, conflicts and sessions of an hour | [`SandboxBuilder::dsql`], [`Sandbox::dsql`] |
+//! | Secrets Manager: secrets of real users, rotated step by step | [`Sandbox::secrets`], [`Sandbox::create_secret`], [`Sandbox::rotate_step`] |
 //! | faults | [`Gateway::play_next`], [`Gateway::play_at_connect`], [`Gateway::silence_connections`], [`Gateway::kill_connections`], [`Server::demote`], [`Server::kill`], [`Server::restart`] |
 //! | servers without a gateway, or set up differently | [`backend`] |
 //! | the same on the command line, with faults by HTTP | `rds-sandbox --help` |
@@ -34,6 +35,7 @@ pub mod fuzz;
 mod gateway;
 mod refusal;
 mod sandbox;
+mod secrets;
 mod server;
 mod sigv4;
 pub mod token;
@@ -48,4 +50,5 @@ pub use fault::{ConnectFault, LoginFault};
 pub use gateway::{Gateway, GatewaySetup, LOOPBACK, ProxyMetrics, ProxyOptions, Upstream};
 pub use refusal::Refusal;
 pub use sandbox::{Sandbox, SandboxBuilder};
+pub use secrets::{Rotation, RotationStep, SecretFault, SecretsManager};
 pub use server::Server;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::backend::{Account, Guard, MariaDb, Postgres};
 use crate::gateway::{GatewaySetup, LOOPBACK, ProxyOptions, Upstream};
 use crate::server::Backend;
-use crate::{AwsKeys, Certificates, Clock, Endpoint, Engine, Error, Gateway, Server};
+use crate::{
+    AwsKeys, Certificates, Clock, Endpoint, Engine, Error, Gateway, SecretsManager, Server,
+};
 
 /// A local stand-in for the databases of one AWS account in one region.
 ///
@@ -38,6 +40,7 @@ pub struct Sandbox {
     postgres_proxy: Option<Server>,
     mysql_proxy: Option<Server>,
     dsql: Option<Server>,
+    secrets: SecretsManager,
     aws: AwsKeys,
     clock: Clock,
     certificates: Certificates,
@@ -124,6 +127,11 @@ impl Sandbox {
     /// The cluster of Aurora DSQL, if the sandbox was built with one.
     pub fn dsql(&self) -> Option<&Server> {
         self.dsql.as_ref()
+    }
+
+    /// AWS Secrets Manager.
+    pub fn secrets(&self) -> &SecretsManager {
+        &self.secrets
     }
 
     /// Ends everything and waits until no process and no file is left. Servers that are shared
@@ -265,6 +273,7 @@ impl SandboxBuilder {
         };
         let postgres = plane.serve_instance(postgres).await?;
         let mysql = plane.serve_instance(mysql).await?;
+        let secrets = SecretsManager::start(plane.aws.clone(), plane.clock.clone()).await?;
         let Plane {
             aws,
             clock,
@@ -279,6 +288,7 @@ impl SandboxBuilder {
             postgres_proxy,
             mysql_proxy,
             dsql,
+            secrets,
             aws,
             clock,
             certificates,

@@ -141,6 +141,19 @@ impl Server {
         }
     }
 
+    /// Creates a user with all rights on a database, or gives it a new password.
+    pub(crate) async fn put_user(
+        &self,
+        username: &str,
+        password: &str,
+        database: &str,
+    ) -> Result<(), Error> {
+        match &self.backend {
+            Backend::Postgres(server) => server.put_user(username, password, database).await,
+            Backend::MariaDb(server) => server.put_user(username, password, database).await,
+        }
+    }
+
     /// The password of `report`, a user who does not log in with IAM tokens.
     pub fn report_password(&self) -> &str {
         match &self.backend {

@@ -26,6 +26,7 @@ mod plane;
 mod pool;
 mod proxies;
 mod retrying;
+mod secret_logins;
 mod secrets;
 mod settings;
 mod sharing;

@@ -27,6 +27,12 @@ pub(crate) fn watch(keys: &AwsKeys) {
     all.extend(forms);
 }
 
+/// Looks for one more secret from now on.
+pub(crate) fn watch_for(secret: &str) {
+    let mut all = SECRETS.write().unwrap_or_else(PoisonError::into_inner);
+    all.push(secret.to_owned());
+}
+
 fn start() {
     SECRETS
         .write()

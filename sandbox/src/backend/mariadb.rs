@@ -251,6 +251,29 @@ impl MariaDb {
         format!("mysql://root:{password}@localhost/mysql?socket={socket}")
     }
 
+    /// Creates a user with all rights on a database, or gives it a new password.
+    pub(crate) async fn put_user(
+        &self,
+        username: &str,
+        password: &str,
+        database: &str,
+    ) -> Result<(), Error> {
+        let pattern = database.replace('_', "\\_").replace('%', "\\%");
+        let sql = format!(
+            "CREATE USER IF NOT EXISTS `{username}`@'%';
+             ALTER USER `{username}`@'%' IDENTIFIED BY '{password}';
+             GRANT ALL ON `{pattern}`.* TO `{username}`@'%'"
+        );
+        // The statement holds a password.
+        let admin = self.daemon.admin.clone().disable_statement_logging();
+        let mut connection = admin.connect().await?;
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&mut connection)
+            .await?;
+        connection.close().await?;
+        Ok(())
+    }
+
     /// The password of the user `report`, who does not log in with IAM tokens.
     pub fn report_password(&self) -> &str {
         &self.report_password

@@ -232,6 +232,32 @@ impl Postgres {
         format!("postgres://postgres:{password}@localhost:{port}/postgres?host={home}")
     }
 
+    /// Creates a user with all rights on a database, or gives it a new password.
+    pub(crate) async fn put_user(
+        &self,
+        username: &str,
+        password: &str,
+        database: &str,
+    ) -> Result<(), Error> {
+        let sql = format!(
+            "DO $$ BEGIN
+               IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{username}') THEN
+                 CREATE ROLE \"{username}\" LOGIN;
+               END IF;
+             END $$;
+             ALTER ROLE \"{username}\" PASSWORD '{password}';
+             GRANT CREATE ON SCHEMA public TO \"{username}\""
+        );
+        // The statement holds a password.
+        let admin = self.daemon.admin.clone().database(database);
+        let mut connection = admin.disable_statement_logging().connect().await?;
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&mut connection)
+            .await?;
+        connection.close().await?;
+        Ok(())
+    }
+
     /// The password of the user `report`, who does not log in with IAM tokens.
     pub fn report_password(&self) -> &str {
         &self.report_password

@@ -16,6 +16,8 @@ use tokio::task::JoinHandle;
 
 use super::Failure;
 
+mod secrets;
+
 /// A listening control endpoint. Dropping it stops listening.
 pub(crate) struct Control {
     address: SocketAddr,
@@ -37,6 +39,11 @@ impl Control {
         let router = Router::new()
             .route("/", get(|| async { HELP }))
             .route("/clock", post(clock))
+            .route("/secrets/put", post(secrets::put))
+            .route("/secrets/create", post(secrets::create))
+            .route("/secrets/rotate", post(secrets::rotate))
+            .route("/secrets/cancel-rotation", post(secrets::cancel))
+            .route("/secrets/play-next", post(secrets::play_next))
             .route("/{server}/play-next", post(play_next))
             .route("/{server}/play-at-connect", post(play_at_connect))
             .route("/{server}/logins", get(logins))
@@ -64,6 +71,7 @@ impl Drop for Control {
 
 /// Weak, since a client that keeps its connection open must not keep the sandbox open.
 type Shared = State<Weak<Sandbox>>;
+
 type Answer = Result<Json<Value>, (StatusCode, String)>;
 
 fn alive(sandbox: &Weak<Sandbox>) -> Result<Arc<Sandbox>, (StatusCode, String)> {
@@ -260,6 +268,15 @@ POST /SERVER/play-at-connect  {\"connections\": 1, \"fault\": \"reset\"}
              \"certificate_for_other_host\", {\"delay_milliseconds\": 500}
 POST /SERVER/kill-connections, /SERVER/silence-connections
 POST /SERVER/stop, kill, start-again, restart, demote, promote
+POST /secrets/create  {\"name\": \"orders/app\", \"engine\": \"postgres\"}
+     with \"database\" (default orders) and \"rotation\": \"single_user\", \"alternating_users\"
+POST /secrets/put  {\"name\": \"orders/app\", \"value\": {\"username\": \"app\", \"password\": \"x\"}}
+POST /secrets/rotate  {\"name\": \"orders/app\"}, with \"step\" for one only:
+     \"create_secret\", \"set_secret\", \"test_secret\", \"finish_secret\"
+POST /secrets/cancel-rotation  {\"name\": \"orders/app\"}
+POST /secrets/play-next  {\"requests\": 2, \"fault\": \"throttling\"}
+     faults: \"throttling\", \"decryption_failure\", \"access_denied\",
+             \"internal_service_error\", \"hang\"
 GET  /SERVER/logins    who came, and what became of it
 GET  /SERVER/metrics   connections; of a proxy also those to the database, and why some are pinned
 ";

@@ -121,6 +121,13 @@ pub(crate) fn environment(plane: &Plane, state: &Path, login: Login) -> Vec<Vari
         variables.push(url(dsql, "DSQL_URL", login));
         variables.extend(parts("Aurora DSQL", "DSQL", dsql.endpoint()));
     }
+    let secrets = sandbox.secrets();
+    let comment = "AWS Secrets Manager, for the AWS SDKs";
+    let name = "AWS_ENDPOINT_URL_SECRETS_MANAGER";
+    variables.push(Variable::new(comment, name, secrets.endpoint()));
+    let comment = "the Secrets Manager Agent; its token is AWS_SESSION_TOKEN";
+    let name = "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT";
+    variables.push(Variable::new(comment, name, secrets.port()));
     let comment = "where faults can be ordered by HTTP";
     let control = plane.control.endpoint().endpoint;
     variables.push(Variable::new(comment, "RDS_SANDBOX_CONTROL", control));

@@ -4,11 +4,17 @@ use std::sync::Arc;
 
 use clap::Args;
 use sqlx_rds_sandbox::backend::{MariaDb, Postgres};
-use sqlx_rds_sandbox::{Error, ProxyOptions, Sandbox};
+use sqlx_rds_sandbox::{Engine, Error, ProxyOptions, Rotation, Sandbox};
 
 use super::control::Control;
 use super::stop::{Cause, Stop};
 use super::{EngineName, Failure};
+
+/// Secrets that are there from the start.
+pub(crate) const SECRETS: [(Engine, &str); 2] = [
+    (Engine::Postgres, "sandbox/postgres"),
+    (Engine::MySql, "sandbox/mysql"),
+];
 
 /// What the sandbox is to consist of.
 #[derive(Args)]
@@ -50,6 +56,13 @@ impl Wanted {
         match started {
             Ok(Ok(sandbox)) => {
                 let sandbox = Arc::new(sandbox);
+                for (engine, name) in SECRETS {
+                    if sandbox.engine(engine).is_some() {
+                        let made =
+                            sandbox.create_secret(name, engine, "orders", Rotation::SingleUser);
+                        made.await?;
+                    }
+                }
                 let control = Control::start(&sandbox).await?;
                 Ok(Ok(Plane {
                     sandbox,

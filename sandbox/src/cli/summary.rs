@@ -23,7 +23,24 @@ pub(crate) struct Summary {
     pub(crate) mysql_proxy: Option<Endpoint>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) dsql: Option<Endpoint>,
+    pub(crate) secrets_manager: SecretsManagerEndpoint,
     pub(crate) control: ControlEndpoint,
+}
+
+/// Where AWS Secrets Manager answers, and by `secret_id` which secrets are there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SecretsManagerEndpoint {
+    pub(crate) endpoint: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) postgres: Option<SecretName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mysql: Option<SecretName>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SecretName {
+    pub(crate) secret_id: String,
+    pub(crate) secret_arn: String,
 }
 
 /// [`AwsKeys`], which the library keeps from being written anywhere by accident.
@@ -39,6 +56,14 @@ impl Summary {
     pub(crate) fn of(plane: &Plane) -> Self {
         let sandbox = &plane.sandbox;
         let endpoint = |server: Option<&Server>| server.map(|server| server.endpoint().clone());
+        let secret = |id: &str| {
+            let secret_arn = sandbox.secrets().arn(id)?;
+            let secret_id = id.to_owned();
+            Some(SecretName {
+                secret_id,
+                secret_arn,
+            })
+        };
         let AwsKeys {
             region,
             access_key_id,
@@ -58,6 +83,11 @@ impl Summary {
             postgres_proxy: endpoint(sandbox.proxy(Engine::Postgres)),
             mysql_proxy: endpoint(sandbox.proxy(Engine::MySql)),
             dsql: endpoint(sandbox.dsql()),
+            secrets_manager: SecretsManagerEndpoint {
+                endpoint: sandbox.secrets().endpoint(),
+                postgres: secret("sandbox/postgres"),
+                mysql: secret("sandbox/mysql"),
+            },
             control: plane.control.endpoint(),
         }
     }

@@ -86,7 +86,8 @@ fn json_has_exactly_the_promised_shape() {
             "mysql",
             "mysql_proxy",
             "postgres",
-            "postgres_proxy"
+            "postgres_proxy",
+            "secrets_manager"
         ]
     );
     assert_eq!(
@@ -106,6 +107,10 @@ fn json_has_exactly_the_promised_shape() {
         assert_eq!(endpoint["port"], endpoint["sign_port"]);
         assert!(text(&endpoint["sign_host"]).ends_with(".eu-central-1.rds.amazonaws.com"));
     }
+    let secrets = &summary["secrets_manager"];
+    assert_eq!(keys(secrets), ["endpoint", "mysql", "postgres"]);
+    assert_eq!(keys(&secrets["mysql"]), ["secret_arn", "secret_id"]);
+    assert_eq!(secrets["postgres"]["secret_id"], "sandbox/postgres");
     let dsql = text(&summary["dsql"]["sign_host"]);
     assert!(dsql.ends_with(".dsql.eu-central-1.on.aws"), "{dsql}");
     sandbox.close();
@@ -171,7 +176,8 @@ fn an_engine_not_asked_for_by_name_may_be_missing() {
             "control",
             "dsql",
             "postgres",
-            "postgres_proxy"
+            "postgres_proxy",
+            "secrets_manager"
         ]
     );
     sandbox.close();
