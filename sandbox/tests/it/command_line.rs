@@ -271,7 +271,7 @@ fn it_says_so_if_standard_input_is_closed_from_the_start() {
 }
 
 /// `rds-sandbox up`, with all its files in a directory of its own.
-struct Running {
+pub(crate) struct Running {
     program: Child,
     directory: tempfile::TempDir,
     /// What it has printed once it was up.
@@ -279,7 +279,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         Self::start_with(arguments, &[])
     }
 
@@ -310,7 +310,7 @@ impl Running {
         }
     }
 
-    fn summary(&self) -> serde_json::Value {
+    pub(crate) fn summary(&self) -> serde_json::Value {
         serde_json::from_str(&self.lines[0]).unwrap()
     }
 
@@ -328,7 +328,7 @@ impl Running {
     }
 
     /// Closes its standard input, which is all it needs to end.
-    fn close(mut self) {
+    pub(crate) fn close(mut self) {
         drop(self.program.stdin.take());
         self.assert_ends_well();
     }

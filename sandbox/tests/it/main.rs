@@ -13,5 +13,6 @@ mod postgres_logins;
 mod program;
 mod proxies;
 mod run;
+mod secrets;
 mod tokens;
 mod wait;
