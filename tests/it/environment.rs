@@ -34,7 +34,9 @@ fn program() -> PathBuf {
             "--example",
             "from_env",
         ]);
-        if cfg!(feature = "aws-config") {
+        if cfg!(feature = "secrets-manager") {
+            cargo.args(["--features", "secrets-manager"]);
+        } else if cfg!(feature = "aws-config") {
             cargo.args(["--features", "aws-config"]);
         }
         assert!(cargo.status().unwrap().success());
@@ -64,6 +66,47 @@ async fn database_url_and_lambdas_credentials_are_enough() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(said, format!("connected to {} as app\n", plane.database));
     assert_eq!(plane.accepted(), 1);
+}
+
+/// By the AWS SDK, or by the agent, as the features have it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_found_by_what_the_environment_says() {
+    let plane = Plane::<sqlx::Postgres>::shared().await;
+    let engine = plane.server().engine();
+    let rotation = sqlx_rds_sandbox::Rotation::SingleUser;
+    let made = plane
+        .sandbox
+        .create_secret("orders/app", engine, &plane.database, rotation);
+    made.await.unwrap();
+    let secrets = plane.sandbox.secrets();
+    let user = secrets.value("orders/app", "AWSCURRENT").unwrap()["username"].clone();
+    let roots = plane.sandbox.ca_path().display();
+    let arn = secrets.arn("orders/app").unwrap();
+    for (id, with_region) in [("orders/app", true), (arn.as_str(), false)] {
+        let mut variables = aws(&plane);
+        let url = format!("postgres:///?auth=secret&secret-id={id}&sslrootcert={roots}");
+        variables.extend([
+            ("DATABASE_URL", url),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.endpoint()),
+            (
+                "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT",
+                secrets.port().to_string(),
+            ),
+        ]);
+        if with_region {
+            variables.push(("AWS_REGION", plane.sandbox.aws().region.clone()));
+        }
+        let output = from_env(variables).await;
+        assert!(output.status.success(), "{output:?}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        let expected = format!(
+            "connected to {} as {}\n",
+            plane.database,
+            user.as_str().unwrap()
+        );
+        assert_eq!(said, expected);
+    }
+    assert_eq!(secrets.reads(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
