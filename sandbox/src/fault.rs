@@ -27,6 +27,21 @@ pub enum ConnectFault {
     Certificate(Arc<ServerConfig>),
 }
 
+/// Where a client's connection is lost when it says COMMIT.
+///
+/// The client cannot tell one from the other.
+///
+/// Ordered with [`Gateway::play_at_commit`](crate::Gateway::play_at_commit).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommitFault {
+    /// On the way to the server: COMMIT never reaches it, and the transaction is rolled back.
+    Before,
+    /// On the way back: the server has carried COMMIT out, and its answer never reaches the
+    /// client, which loses its connection only then.
+    After,
+}
+
 /// What becomes of an IAM user's login whose token is good.
 ///
 /// Ordered with [`Gateway::play_next`](crate::Gateway::play_next).

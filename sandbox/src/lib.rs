@@ -15,7 +15,7 @@
 //! | RDS Proxy: shared connections, pinning, its limits and words | [`SandboxBuilder::proxies`], [`Gateway::proxy_metrics`] |
 //! | Aurora DSQL: its tokens, conflicts and sessions of an hour | [`SandboxBuilder::dsql`], [`Sandbox::dsql`] |
 //! | Secrets Manager: secrets of real users, rotated step by step | [`Sandbox::secrets`], [`Sandbox::create_secret`], [`Sandbox::rotate_step`] |
-//! | faults | [`Gateway::play_next`], [`Gateway::play_at_connect`], [`Gateway::silence_connections`], [`Gateway::kill_connections`], [`Server::demote`], [`Server::kill`], [`Server::restart`] |
+//! | faults | [`Gateway::play_next`], [`Gateway::play_at_connect`], [`Gateway::play_at_commit`], [`Gateway::silence_connections`], [`Gateway::kill_connections`], [`Server::demote`], [`Server::kill`], [`Server::restart`] |
 //! | servers without a gateway, or set up differently | [`backend`] |
 //! | the same on the command line, with faults by HTTP | `rds-sandbox --help` |
 //!
@@ -46,7 +46,7 @@ pub use clock::Clock;
 pub use endpoint::Endpoint;
 pub use error::Error;
 pub use event::{Engine, EventLog, LoginEvent, Verdict};
-pub use fault::{ConnectFault, LoginFault};
+pub use fault::{CommitFault, ConnectFault, LoginFault};
 pub use gateway::{Gateway, GatewaySetup, LOOPBACK, ProxyMetrics, ProxyOptions, Upstream};
 pub use refusal::Refusal;
 pub use sandbox::{Sandbox, SandboxBuilder};

@@ -11,6 +11,9 @@ pub enum Refusal {
     /// The connection has no TLS, and RDS takes no token without it.
     #[error("the connection is not encrypted")]
     NoTls,
+    /// The client named no server in its TLS handshake, and Aurora DSQL goes by that name.
+    #[error("the client sent no server name (SNI)")]
+    NoServerName,
     /// The client sent an empty password.
     #[error("the password is empty")]
     EmptyPassword,

@@ -230,9 +230,10 @@ impl SandboxBuilder {
     /// With a cluster of Aurora DSQL, as far as PostgreSQL can play one: see [`Sandbox::dsql`].
     ///
     /// Its tokens are Aurora DSQL's, also for the user `admin`; a session lives for an hour by the
-    /// [clock](Sandbox::clock); transactions are serializable, so that conflicts end in 40001. What
-    /// it does not play: SNI, limits (order 53300 and 53400 by [`Gateway::play_next`]), and SQL that
-    /// Aurora DSQL does not know. PostgreSQL must be among the engines.
+    /// [clock](Sandbox::clock); transactions are serializable, so that conflicts end in 40001; and a
+    /// client that sends no SNI, as one that dials an address, is refused. What it does not play:
+    /// limits (order 53300 and 53400 by [`Gateway::play_next`]), and SQL that Aurora DSQL does not
+    /// know. PostgreSQL must be among the engines.
     pub fn dsql(mut self) -> Self {
         self.dsql = true;
         self
@@ -385,6 +386,7 @@ impl Plane {
             Backend::MariaDb(server) => (Engine::MySql, server.clone()),
         };
         let sign_host = sign_host(&self.aws.region, engine, &front);
+        let is_dsql = matches!(front, Front::Dsql);
         let setup = GatewaySetup {
             engine,
             sign_host: sign_host.clone(),
@@ -402,8 +404,14 @@ impl Plane {
             .await
             .map_err(Error::io("start a gateway"))?;
         let address = gateway.address();
+        let host = if is_dsql {
+            // A name: whoever dials an address sends no SNI, and is refused.
+            "localhost".to_owned()
+        } else {
+            address.ip().to_string()
+        };
         let endpoint = Endpoint {
-            host: address.ip().to_string(),
+            host,
             port: address.port(),
             user: "app".into(),
             database: "orders".into(),

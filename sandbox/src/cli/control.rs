@@ -10,7 +10,9 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sqlx_rds_sandbox::{ConnectFault, Engine, Error, LOOPBACK, LoginFault, Sandbox, Server};
+use sqlx_rds_sandbox::{
+    CommitFault, ConnectFault, Engine, Error, LOOPBACK, LoginFault, Sandbox, Server,
+};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -46,6 +48,7 @@ impl Control {
             .route("/secrets/play-next", post(secrets::play_next))
             .route("/{server}/play-next", post(play_next))
             .route("/{server}/play-at-connect", post(play_at_connect))
+            .route("/{server}/play-at-commit", post(play_at_commit))
             .route("/{server}/logins", get(logins))
             .route("/{server}/metrics", get(metrics))
             .route("/{server}/{action}", post(act))
@@ -194,6 +197,35 @@ async fn play_at_connect(
     Ok(Json(json!({})))
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum CommitFaultOrder {
+    Before,
+    After,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlayAtCommit {
+    commits: usize,
+    fault: CommitFaultOrder,
+}
+
+async fn play_at_commit(
+    State(sandbox): Shared,
+    Path(name): Path<String>,
+    Json(order): Json<PlayAtCommit>,
+) -> Answer {
+    let sandbox = alive(&sandbox)?;
+    let fault = match order.fault {
+        CommitFaultOrder::Before => CommitFault::Before,
+        CommitFaultOrder::After => CommitFault::After,
+    };
+    let gateway = server(&sandbox, &name)?.gateway();
+    gateway.play_at_commit(order.commits, fault);
+    Ok(Json(json!({})))
+}
+
 async fn logins(State(sandbox): Shared, Path(name): Path<String>) -> Answer {
     let sandbox = alive(&sandbox)?;
     let events = server(&sandbox, &name)?.gateway().events().all();
@@ -266,6 +298,9 @@ POST /SERVER/play-next  {\"logins\": 2, \"fault\": \"refuse_token\"}
 POST /SERVER/play-at-connect  {\"connections\": 1, \"fault\": \"reset\"}
      faults: \"reset\", \"silence\", \"no_tls\", \"expired_certificate\",
              \"certificate_for_other_host\", {\"delay_milliseconds\": 500}
+POST /SERVER/play-at-commit  {\"commits\": 1, \"fault\": \"after\"}, not of a proxy
+     faults: \"before\" and \"after\": whether the connection is lost on COMMIT's way to the
+             server, which rolls back, or on that of its answer, when it has committed
 POST /SERVER/kill-connections, /SERVER/silence-connections
 POST /SERVER/stop, kill, start-again, restart, demote, promote
 POST /secrets/create  {\"name\": \"orders/app\", \"engine\": \"postgres\"}

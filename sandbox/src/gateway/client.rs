@@ -70,6 +70,15 @@ impl ClientStream {
         }
     }
 
+    /// The name that the client asked for in the TLS handshake (SNI): none where it dialled an
+    /// address.
+    pub(super) fn server_name(&self) -> Option<&str> {
+        match &self.transport {
+            Transport::Clear(_) => None,
+            Transport::Tls(tls) => tls.get_ref().1.server_name(),
+        }
+    }
+
     /// Looks at the first byte without consuming it; `None` at the end of the stream.
     pub(super) async fn peek(&self) -> io::Result<Option<u8>> {
         let mut first = [0];

@@ -9,7 +9,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::clock::Clock;
 use crate::event::{Engine, EventLog};
-use crate::fault::{ConnectFault, LoginFault};
+use crate::fault::{CommitFault, ConnectFault, LoginFault};
 use crate::refusal::Refusal;
 use crate::token;
 
@@ -30,6 +30,8 @@ pub(super) struct Gate {
     ordered: Mutex<Option<(LoginFault, usize)>>,
     /// The same for connections.
     at_connect: Mutex<Option<(ConnectFault, usize)>>,
+    /// And for COMMITs.
+    at_commit: Mutex<Option<(CommitFault, usize)>>,
 }
 
 impl Gate {
@@ -44,6 +46,7 @@ impl Gate {
             connections: Connections::default(),
             ordered: Mutex::default(),
             at_connect: Mutex::default(),
+            at_commit: Mutex::default(),
         }
     }
 
@@ -82,19 +85,23 @@ impl Gate {
     }
 
     pub(super) fn play_next(&self, logins: usize, fault: LoginFault) {
-        *self.ordered.lock().unwrap_or_else(PoisonError::into_inner) = Some((fault, logins));
+        order(&self.ordered, logins, fault);
     }
 
     pub(super) fn play_at_connect(&self, connections: usize, fault: ConnectFault) {
-        let order = Some((fault, connections));
-        *self
-            .at_connect
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = order;
+        order(&self.at_connect, connections, fault);
+    }
+
+    pub(super) fn play_at_commit(&self, commits: usize, fault: CommitFault) {
+        order(&self.at_commit, commits, fault);
     }
 
     pub(super) fn next_connect_fault(&self) -> Option<ConnectFault> {
         next(&self.at_connect)
+    }
+
+    pub(super) fn next_commit_fault(&self) -> Option<CommitFault> {
+        next(&self.at_commit)
     }
 
     pub(super) async fn is_iam_user(&self, username: &str) -> io::Result<bool> {
@@ -147,6 +154,11 @@ fn is_crowded(error: &io::Error) -> bool {
 }
 
 const DIAL_AGAIN: Duration = Duration::from_millis(20);
+
+/// Replaces what was ordered before.
+fn order<F>(order: &Mutex<Option<(F, usize)>>, times: usize, fault: F) {
+    *order.lock().unwrap_or_else(PoisonError::into_inner) = Some((fault, times));
+}
 
 /// The fault that is ordered, if it is not used up.
 fn next<F: Clone>(order: &Mutex<Option<(F, usize)>>) -> Option<F> {

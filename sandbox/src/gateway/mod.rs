@@ -2,7 +2,8 @@
 //!
 //! A gateway speaks just enough PostgreSQL or MySQL to do what RDS does before a session starts:
 //! TLS, asking for the token in clear text, verifying it, and answering a refusal in the words of
-//! RDS. Then it logs in to a real server over that server's Unix socket and copies bytes.
+//! RDS. Then it logs in to a real server over that server's Unix socket and copies bytes, with an
+//! eye on COMMITs, which it can be told to lose.
 //!
 //! ```text
 //! client ──TCP, TLS──▶ ClientStream ─▶ postgres | mysql ─▶ Attempt ─▶ token::verify
@@ -12,6 +13,7 @@
 
 mod attempt;
 mod client;
+mod commit;
 mod connections;
 mod gate;
 mod mysql;
@@ -35,7 +37,7 @@ use tokio::time::timeout;
 use crate::aws::AwsKeys;
 use crate::clock::Clock;
 use crate::event::{Engine, EventLog};
-use crate::fault::{ConnectFault, LoginFault};
+use crate::fault::{CommitFault, ConnectFault, LoginFault};
 
 use self::client::ClientStream;
 use self::connections::Connection;
@@ -142,6 +144,17 @@ impl Gateway {
     /// Replaces an earlier order that is not used up; 0 cancels it.
     pub fn play_at_connect(&self, connections: usize, fault: ConnectFault) {
         self.gate.play_at_connect(connections, fault);
+    }
+
+    /// Plays a fault in the next `commits`, of sessions that are open now as well; `usize::MAX` is
+    /// for ever.
+    ///
+    /// A COMMIT is a statement that is sent alone: as text, or on PostgreSQL also prepared. MySQL's
+    /// prepared ones go by unseen, and so do all those of a proxy's clients.
+    ///
+    /// Replaces an earlier order that is not used up; 0 cancels it.
+    pub fn play_at_commit(&self, commits: usize, fault: CommitFault) {
+        self.gate.play_at_commit(commits, fault);
     }
 
     /// Lets every session that is open now fall silent: its sockets stay open, and nothing comes
@@ -263,11 +276,11 @@ async fn converse(
         Some(session) if gate.is_dsql() => {
             let end = gate.clock().now() + DSQL_SESSION;
             tokio::select! {
-                result = tunnel::splice(session, connection.silence()) => result,
+                result = tunnel::splice(gate, session, connection.silence()) => result,
                 () = gate.clock().reached(end) => Ok(()),
             }
         }
-        Some(session) => tunnel::splice(session, connection.silence()).await,
+        Some(session) => tunnel::splice(gate, session, connection.silence()).await,
         None => Ok(()),
     }
 }

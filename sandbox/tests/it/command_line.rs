@@ -382,6 +382,8 @@ def ask(method, path, body=None):
 
 print(ask("POST", "/postgres/play-next", {"logins": 1, "fault": "refuse_token"}))
 print(ask("POST", "/postgres/play-next", {"logins": 1, "fault": "nonsense"})[0])
+print(ask("POST", "/postgres/play-at-commit", {"commits": 1, "fault": "after"}))
+print(ask("POST", "/postgres/play-at-commit", {"commits": 1, "fault": "meanwhile"})[0])
 print(ask("POST", "/mysql/stop")[0])
 print(ask("POST", "/postgres/explode")[0])
 print(ask("POST", "/postgres/demote"))
@@ -394,6 +396,8 @@ print(ask("GET", "/postgres_proxy/metrics"))
     assert_eq!(
         lines,
         [
+            "(200, {})",
+            "422",
             "(200, {})",
             "422",
             "404",
@@ -419,6 +423,13 @@ print(ask("GET", "/postgres_proxy/metrics"))
             .unwrap()
     };
     assert!(stderr(&query("SELECT 1")).contains("PAM authentication failed"));
+    let lost = query("COMMIT");
+    assert!(
+        stderr(&lost).contains("connection to server was lost"),
+        "{}",
+        stderr(&lost)
+    );
+    assert!(query("COMMIT").status.success());
     let refused = query("CREATE TABLE t (n int)");
     assert!(
         stderr(&refused).contains("read-only"),

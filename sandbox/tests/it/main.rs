@@ -8,6 +8,7 @@
 mod backends;
 mod command_line;
 mod leftovers;
+mod lost_commits;
 mod mysql_logins;
 mod postgres_logins;
 mod program;

@@ -224,6 +224,28 @@ async fn a_server_that_recovers_says_so_through_the_gateway() {
 }
 
 #[tokio::test]
+async fn aurora_dsql_goes_by_the_name_that_a_client_dials() {
+    let server = Postgres::shared().await.unwrap();
+    let sandbox = Sandbox::builder().postgres_on(server).dsql();
+    let sandbox = sandbox.start().await.unwrap();
+    let dsql = sandbox.dsql().unwrap();
+    let by_name = options(&sandbox, &dsql.token("app")).port(dsql.endpoint().port);
+    // rustls, and with it sqlx, sends no SNI for an address.
+    let refusal = refusal(by_name.clone().host("127.0.0.1").connect().await);
+    assert_eq!(
+        refusal.message(),
+        "unable to accept connection, sni was not received"
+    );
+    by_name.host(&dsql.endpoint().host).connect().await.unwrap();
+    let verdicts = dsql.gateway().events().all();
+    let verdicts: Vec<_> = verdicts.iter().map(|event| &event.verdict).collect();
+    assert_eq!(
+        verdicts,
+        [&Verdict::Refused(Refusal::NoServerName), &Verdict::Accepted]
+    );
+}
+
+#[tokio::test]
 async fn a_created_database_belongs_to_app() {
     let sandbox = sandbox().await;
     sandbox

@@ -20,7 +20,7 @@ fn botocore() -> PathBuf {
         let name = path.file_name().unwrap().to_string_lossy();
         name.starts_with("botocore-")
     });
-    found.next().expect("botocore")
+    found.next().unwrap()
 }
 
 const SCRIPT: &str = r#"

@@ -8,6 +8,7 @@
 //! - The server sees every client come from `localhost`, and says so in its own errors.
 //! - `COM_CHANGE_USER` within a session is between client and server: no token is asked for.
 
+mod commit;
 mod handshake;
 mod packet;
 mod proxy;
@@ -35,6 +36,7 @@ use super::tunnel::Session;
 use self::handshake::{CLEAR_PASSWORD, HandshakeResponse};
 use self::packet::{Packet, next};
 
+pub(super) use self::commit::commit_front;
 pub(super) use self::server::MySqlServer;
 
 /// Takes a client of a proxy from its first byte to its last.
@@ -255,6 +257,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
         }
     }
     let _ = crate::gateway::proxy::mysql_effect(&String::from_utf8_lossy(bytes));
+    crate::gateway::commit::fuzz(crate::Engine::MySql, bytes);
 }
 
 fn invalid(reason: &'static str) -> io::Error {

@@ -350,11 +350,16 @@ async fn receive(input: &mut BytesMut, client: &mut ClientStream) -> io::Result<
 
 /// Takes the first packet off a buffer, header and all, if it is there whole.
 pub(super) fn split_packet(buffer: &mut BytesMut) -> Option<BytesMut> {
+    let length = packet_length(buffer)?;
+    (buffer.len() >= length).then(|| buffer.split_to(length))
+}
+
+/// Length of the first packet with its header.
+pub(super) fn packet_length(buffer: &[u8]) -> Option<usize> {
     let &[a, b, c, _] = buffer.get(..HEADER)? else {
         return None;
     };
-    let length = HEADER + u32::from_le_bytes([a, b, c, 0]) as usize;
-    (buffer.len() >= length).then(|| buffer.split_to(length))
+    Some(HEADER + u32::from_le_bytes([a, b, c, 0]) as usize)
 }
 
 fn kind(command: &BytesMut) -> Option<u8> {
@@ -378,7 +383,7 @@ fn gone() -> io::Error {
 pub(super) const HEADER: usize = 4;
 
 const QUIT: u8 = 0x01;
-const QUERY: u8 = 0x03;
+pub(super) const QUERY: u8 = 0x03;
 const PING: u8 = 0x0e;
 const STATEMENT_PREPARE: u8 = 0x16;
 

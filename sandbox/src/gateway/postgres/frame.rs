@@ -39,7 +39,7 @@ pub(super) fn peek(buffer: &BytesMut) -> Option<u8> {
 }
 
 /// Length of the first message with its kind.
-fn length(buffer: &BytesMut) -> Option<usize> {
+pub(super) fn length(buffer: &[u8]) -> Option<usize> {
     let length = buffer.get(1..HEADER)?.try_into().ok()?;
     // A length counts itself; less than that is nonsense, and the server will say so.
     Some(1 + (u32::from_be_bytes(length) as usize).max(HEADER - 1))
@@ -85,7 +85,7 @@ pub(super) fn fuzz(bytes: &[u8]) {
 }
 
 /// Kind, length.
-const HEADER: usize = 5;
+pub(super) const HEADER: usize = 5;
 
 // What a client sends.
 pub(super) const BIND: u8 = b'B';

@@ -63,6 +63,12 @@ impl Fatal {
         )
     }
 
+    /// Aurora DSQL finds a cluster by the name in the TLS handshake; its code is not documented.
+    pub(super) fn no_server_name() -> Self {
+        let message = "unable to accept connection, sni was not received";
+        Self::of_proxy("08001", message.to_owned())
+    }
+
     /// An IAM user without TLS: the server has no `pg_hba.conf` line for that but a rejection.
     pub(super) fn unencrypted(peer: SocketAddr, username: &str, database: &str) -> Self {
         let host = peer.ip();

@@ -1,5 +1,6 @@
 //! PostgreSQL's side of a gateway: from the first byte to `ReadyForQuery`.
 
+mod commit;
 mod frame;
 mod message;
 mod proxy;
@@ -29,6 +30,7 @@ use super::tunnel::Session;
 use self::message::Fatal;
 use self::startup::{FirstPacket, Startup};
 
+pub(super) use self::commit::CommitMessages;
 pub(super) use self::server::PgServer;
 
 /// The protocol's name in TLS; a client that offers ALPN must offer this.
@@ -47,6 +49,12 @@ pub(super) async fn login(
     let username = startup.username().to_owned();
     let database = startup.database().map(str::to_owned);
     let mut attempt = Attempt::new(gate, &client, username, database);
+    if gate.is_dsql() && client.tls_version().is_some() && client.server_name().is_none() {
+        attempt.refuse(Refusal::NoServerName);
+        drop(attempt);
+        Fatal::no_server_name().write(&mut client).await?;
+        return client.shutdown().await.map(|()| None);
+    }
     let is_iam_user = match attempt.is_iam_user().await {
         Ok(answer) => answer,
         Err(error) => {
@@ -224,6 +232,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     let mut input = bytes;
     let _ = pin!(message::read_password(&mut input)).poll(&mut context);
     frame::fuzz(bytes);
+    crate::gateway::commit::fuzz(crate::Engine::Postgres, bytes);
 }
 
 fn invalid(reason: &'static str) -> io::Error {
