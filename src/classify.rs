@@ -6,6 +6,8 @@ use sqlx::error::DatabaseError;
 #[cfg(feature = "postgres")]
 use sqlx::postgres::PgSeverity;
 
+#[cfg(feature = "idempotency")]
+use crate::error::IdempotencyError;
 use crate::error::{ConfigError, LoginError, LoginsSuspended, NotWriter, Overloaded};
 use crate::kind::ErrorKind;
 
@@ -44,6 +46,14 @@ fn of_io(error: &io::Error) -> ErrorKind {
     }
     if inner.is_some_and(|e| e.is::<Overloaded>()) {
         return ErrorKind::Overloaded;
+    }
+    #[cfg(feature = "idempotency")]
+    if let Some(error) = inner.and_then(|e| e.downcast_ref()) {
+        return match error {
+            IdempotencyError::InProgress => ErrorKind::InProgress,
+            IdempotencyError::KeyReused => ErrorKind::KeyReused,
+            _ => ErrorKind::Statement,
+        };
     }
     match error.kind() {
         // rustls' refusal of a certificate reaches us as invalid data, not as `Error::Tls`.
@@ -237,6 +247,8 @@ fn of_proxy(message: &str) -> Option<ErrorKind> {
         ("This RDS proxy has no credentials", ErrorKind::Rejected),
         ("RDS supports only IAM", ErrorKind::Rejected),
         ("sni was not received", ErrorKind::Rejected),
+        ("Wrong user to action mapping", ErrorKind::Rejected),
+        ("server unavailable", ErrorKind::Unavailable),
         ("IAM authentication failed", ErrorKind::Refused),
         (
             "The password that was provided for the role",
@@ -287,6 +299,8 @@ mod tests {
             ErrorKind::Tls,
             ErrorKind::Login,
             ErrorKind::Configuration,
+            ErrorKind::InProgress,
+            ErrorKind::KeyReused,
             ErrorKind::PoolTimedOut,
             ErrorKind::Overloaded,
             ErrorKind::PoolClosed,

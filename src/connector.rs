@@ -23,7 +23,8 @@ use crate::kind::{ErrorKind, Recovery};
 use crate::limiter::ConnectLimiter;
 use crate::login::cache::LoginCache;
 use crate::login::{Login, Server};
-use crate::{random, retry, telemetry};
+use crate::telemetry::{self, Tried};
+use crate::{random, retry};
 
 /// Opens connections that log in with the current login.
 ///
@@ -134,6 +135,7 @@ impl<DB: Engine> Connector<DB> {
             sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, text))
         };
         let result = retry::until(
+            Tried::Connect,
             deadline,
             |error| match ErrorKind::of(error) {
                 ErrorKind::Full => self.0.full_backoff,
@@ -189,7 +191,8 @@ impl<DB: Engine> Connector<DB> {
     }
 
     /// One attempt, with another login if the first is refused and no attempt before had one; a
-    /// secret that is being rotated may have two.
+    /// secret may have three: the current version afresh, the pending one, and what the rotation
+    /// ends with.
     async fn attempt(
         &self,
         reminted: &AtomicU32,

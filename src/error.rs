@@ -258,3 +258,49 @@ impl From<Overloaded> for sqlx::Error {
         sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::WouldBlock, error))
     }
 }
+
+/// A unit of work that is to take effect once could not be told from another, or not answered.
+///
+/// Inside an [`sqlx::Error`] it is the inner error of [`sqlx::Error::Io`];
+/// [`ErrorKind::of`](crate::ErrorKind::of) tells the first two as
+/// [`ErrorKind::InProgress`](crate::ErrorKind::InProgress) and
+/// [`ErrorKind::KeyReused`](crate::ErrorKind::KeyReused).
+#[cfg(feature = "idempotency")]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdempotencyError {
+    /// Another call with the same key is under way. Answer with 409; the client may ask again.
+    #[error("the work with this idempotency key is under way; ask again when it may be done")]
+    InProgress,
+
+    /// The key came with another request before. Answer with 422.
+    #[error("this idempotency key was used for another request; use a new key for new work")]
+    KeyReused,
+
+    /// The result is too long to be stored; nothing was committed.
+    #[error("the result has {bytes} bytes as JSON, of 65,536 at most; return less, as an id")]
+    ResultTooLarge {
+        /// How long it is.
+        bytes: usize,
+    },
+
+    /// The result cannot be written as JSON, and nothing was committed; or what is stored is of
+    /// another type than what is asked for, as after a deployment that changed it.
+    #[error("the result is not JSON of the type that is asked for: {0}")]
+    UnfitResult(String),
+
+    /// The work ended the transaction that it was in, so that its result is not stored with it. It
+    /// may have taken effect.
+    #[error(
+        "the work ended its transaction itself: by COMMIT, by ROLLBACK, or by a statement that \
+         commits, as CREATE TABLE in MySQL; leave that to the pool"
+    )]
+    TransactionEnded,
+}
+
+#[cfg(feature = "idempotency")]
+impl From<IdempotencyError> for sqlx::Error {
+    fn from(error: IdempotencyError) -> Self {
+        sqlx::Error::Io(std::io::Error::other(error))
+    }
+}

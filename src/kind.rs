@@ -30,6 +30,10 @@ pub enum ErrorKind {
     Login,
     /// A setting is wrong: see [`ConfigError`](crate::ConfigError).
     Configuration,
+    /// Work with the same idempotency key is under way.
+    InProgress,
+    /// An idempotency key was used for another request before.
+    KeyReused,
     /// No connection became free in time.
     PoolTimedOut,
     /// More tasks wait for a connection than may: see [`Overloaded`](crate::Overloaded).
@@ -86,8 +90,8 @@ impl ErrorKind {
     }
 
     /// The HTTP status that a service should answer with: `503 Service Unavailable` for what may be
-    /// over in a moment, so that load balancers and clients know to try again, and `500` for the
-    /// rest.
+    /// over in a moment, so that load balancers and clients know to try again, `409 Conflict` and
+    /// `422 Unprocessable Content` for what is wrong with an idempotency key, and `500` for the rest.
     ///
     /// ```
     /// use sqlx_rds::ErrorKind;
@@ -98,10 +102,11 @@ impl ErrorKind {
     /// ```
     #[must_use]
     pub fn http_status(self) -> u16 {
-        if self.retry_after().is_some() {
-            503
-        } else {
-            500
+        match self {
+            Self::InProgress => 409,
+            Self::KeyReused => 422,
+            _ if self.retry_after().is_some() => 503,
+            _ => 500,
         }
     }
 
@@ -113,9 +118,11 @@ impl ErrorKind {
     #[must_use]
     pub fn retry_after(self) -> Option<Duration> {
         match self {
-            Self::Overloaded | Self::PoolTimedOut | Self::Disconnected | Self::Conflict => {
-                Some(Duration::from_secs(1))
-            }
+            Self::Overloaded
+            | Self::PoolTimedOut
+            | Self::Disconnected
+            | Self::Conflict
+            | Self::InProgress => Some(Duration::from_secs(1)),
             Self::Full | Self::Throttled | Self::Unavailable | Self::ReadOnly => {
                 Some(Duration::from_secs(5))
             }
@@ -124,6 +131,7 @@ impl ErrorKind {
             | Self::Tls
             | Self::Login
             | Self::Configuration
+            | Self::KeyReused
             | Self::PoolClosed
             | Self::Protocol
             | Self::Statement => None,
@@ -140,11 +148,13 @@ impl ErrorKind {
             | Self::Throttled
             | Self::Unavailable
             | Self::Conflict
+            | Self::InProgress
             | Self::Overloaded => Recovery::Retry,
             Self::Rejected
             | Self::Tls
             | Self::Login
             | Self::Configuration
+            | Self::KeyReused
             | Self::PoolTimedOut
             | Self::PoolClosed
             | Self::Protocol

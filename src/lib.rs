@@ -25,6 +25,8 @@ mod fleet;
 #[path = "../tests/fuzz/sqlx_rds.rs"]
 pub mod fuzz;
 mod hooks;
+#[cfg(feature = "idempotency")]
+mod idempotency;
 #[cfg(all(test, shuttle))]
 #[path = "../tests/shuttle/interleavings.rs"]
 mod interleavings;
@@ -69,8 +71,12 @@ pub use self::connect_options::ConnectOptions;
 pub use self::connector::Connector;
 pub use self::endpoint::Endpoint;
 pub use self::engine::Engine;
+#[cfg(feature = "idempotency")]
+pub use self::error::IdempotencyError;
 pub use self::error::{ConfigError, LoginError, LoginsSuspended, NotWriter, Overloaded};
 pub use self::fleet::Fleet;
+#[cfg(feature = "idempotency")]
+pub use self::idempotency::{Idempotency, IdempotencyKey, Once};
 pub use self::kind::{ErrorKind, Recovery};
 #[cfg(feature = "iam")]
 pub use self::login::environment::EnvironmentCredentialsProvider;
@@ -94,9 +100,21 @@ struct LambdaPage;
 #[doc = include_str!("../docs/rds-proxy.md")]
 struct RdsProxyPage;
 
+#[cfg(all(doctest, feature = "postgres", feature = "idempotency"))]
+#[doc = include_str!("../docs/idempotency.md")]
+struct IdempotencyPage;
+
 #[cfg(all(doctest, feature = "postgres"))]
 #[doc = include_str!("../docs/settings.md")]
 struct SettingsPage;
+
+#[cfg(all(doctest, feature = "postgres", feature = "secrets-agent"))]
+#[doc = include_str!("../docs/secrets.md")]
+struct SecretsPage;
+
+#[cfg(all(doctest, feature = "postgres", feature = "iam"))]
+#[doc = include_str!("../docs/dsql.md")]
+struct DsqlPage;
 
 #[cfg(all(doctest, feature = "postgres"))]
 #[doc = include_str!("../docs/pgbouncer.md")]

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::backoff::Backoff;
-use crate::{random, telemetry};
+use crate::random;
+use crate::telemetry::{self, Tried};
 
 /// With less time than this no attempt is begun: its error would only be that it was cut off.
 const WORTHWHILE: Duration = Duration::from_millis(5);
@@ -35,7 +36,7 @@ pub(crate) async fn cut<T, E>(
 
 /// Runs `work` until it succeeds, fails with what is not `passing`, or `deadline` is reached.
 ///
-/// Where an attempt was cut off the error of the one before is returned, or `hung` where there is
+/// `what` is for the log. Where an attempt was cut off the error of the one before is returned, or `hung` where there is
 /// none. `backoff` is chosen by the error. A wait that would end after the deadline is drawn once
 /// more, from the time that is left, and the attempt after it is the last.
 ///
@@ -43,6 +44,7 @@ pub(crate) async fn cut<T, E>(
 ///
 /// As cancel safe as `work`.
 pub(crate) async fn until<T, E, Fut>(
+    what: Tried,
     deadline: Instant,
     backoff: impl Fn(&E) -> Backoff,
     mut work: impl FnMut() -> Fut,
@@ -73,7 +75,7 @@ where
             delay = left.mul_f64(random::fraction());
             is_last = true;
         }
-        telemetry::retrying(attempt, delay, &error);
+        telemetry::retrying(what, attempt, delay, &error);
         last = Some(error);
         sleep(delay).await;
     }
@@ -101,7 +103,15 @@ mod tests {
                 attempts.set(attempts.get() + 1);
                 Err::<(), _>(Ended::Failed("full"))
             };
-            let result = until(deadline, |_| backoff, fail, |_| true, || "hung").await;
+            let result = until(
+                Tried::Work,
+                deadline,
+                |_| backoff,
+                fail,
+                |_| true,
+                || "hung",
+            )
+            .await;
             assert_eq!(result, Err("full"));
             assert!(attempts.get() >= 2);
             assert!(Instant::now() <= deadline && Instant::now() > started);
@@ -125,7 +135,7 @@ mod tests {
             };
             let passing = |_: &&str| begun.lock().unwrap().len() <= 4;
             let deadline = Instant::now() + Duration::from_secs(100);
-            let result = until(deadline, |_| backoff, fail, passing, || "hung").await;
+            let result = until(Tried::Work, deadline, |_| backoff, fail, passing, || "hung").await;
             assert_eq!(result, Err("away"));
             let begun = begun.into_inner().unwrap();
             for (number, times) in begun.windows(2).enumerate() {

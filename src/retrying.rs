@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
@@ -17,7 +18,8 @@ use crate::kind::{ErrorKind, Recovery};
 use crate::pool::Pool;
 use crate::retry::Ended;
 use crate::retry_policy::RetryPolicy;
-use crate::{deadline, retry, telemetry};
+use crate::telemetry::{self, Tried, UnitFacts};
+use crate::{deadline, retry};
 
 impl<DB: Engine> Pool<DB> {
     /// Runs `work` in a transaction and commits it; runs all of it again where that failed for a
@@ -84,14 +86,8 @@ impl<DB: Engine> Pool<DB> {
         self.run(policy, move |deadline| async move {
             let begun = async {
                 let mut transaction = self.begin().await.map_err(Failure::of)?;
-                match work(&mut transaction).await {
-                    Ok(value) => Ok((transaction, value)),
-                    Err(error) => {
-                        // Its locks are not to be held while we wait.
-                        let _ = transaction.rollback().await;
-                        Err(Failure::of(error))
-                    }
-                }
+                let done = work(&mut transaction).await.map_err(Failure::of);
+                or_rolled_back(transaction, done).await
             };
             let (transaction, value) = retry::cut(deadline, begun).await?;
             match transaction.commit().await {
@@ -140,7 +136,8 @@ impl<DB: Engine> Pool<DB> {
         .await
     }
 
-    async fn run<T, E, Fut>(
+    /// Runs attempts until one succeeds, or fails with what does not pass.
+    pub(crate) async fn run<T, E, Fut>(
         &self,
         policy: RetryPolicy,
         attempt: impl Fn(Instant) -> Fut,
@@ -153,14 +150,22 @@ impl<DB: Engine> Pool<DB> {
         let deadline = deadline::of(started, policy.timeout);
         let attempts = AtomicU32::new(0);
         let attempted = || attempts.load(Ordering::Relaxed);
+        let worked = Mutex::new(Duration::ZERO);
         let budget = || self.shared().budget();
         let span = telemetry::unit_span(DB::SYSTEM);
         let units = retry::until(
+            Tried::Work,
             deadline,
             |_| policy.backoff,
             || {
                 attempts.fetch_add(1, Ordering::Relaxed);
-                attempt(deadline)
+                let (begun, attempt) = (Instant::now(), attempt(deadline));
+                let worked = &worked;
+                async move {
+                    let result = attempt.await;
+                    *worked.lock().unwrap_or_else(PoisonError::into_inner) += begun.elapsed();
+                    result
+                }
             },
             |failure| {
                 failure.may_pass && attempted() < policy.max_attempts.get() && budget().spend()
@@ -172,20 +177,28 @@ impl<DB: Engine> Pool<DB> {
         if result.is_ok() {
             budget().succeeded(attempted() > 1);
         }
-        span.in_scope(|| telemetry::unit_ended(attempted(), started.elapsed(), result.is_ok()));
+        let took = started.elapsed();
+        let worked = worked.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let facts = UnitFacts {
+            attempts: attempted(),
+            waited: took.saturating_sub(worked),
+            took,
+            succeeded: result.is_ok(),
+        };
+        telemetry::unit_ended(&span, facts);
         result.map_err(|failure| failure.error)
     }
 }
 
 /// How an attempt failed.
-struct Failure<E> {
+pub(crate) struct Failure<E> {
     error: E,
     may_pass: bool,
 }
 
 impl<E: StdError + 'static> Failure<E> {
-    /// Where nothing can have taken effect.
-    fn of(error: impl Into<E>) -> Self {
+    /// Where nothing can have taken effect, or doing it again is harmless.
+    pub(crate) fn of(error: impl Into<E>) -> Self {
         let error = error.into();
         let recovery = sqlx_error(&error).map(|error| ErrorKind::of(error).recovery());
         Self {
@@ -195,7 +208,7 @@ impl<E: StdError + 'static> Failure<E> {
     }
 
     /// Where it may have, or there is no time left.
-    fn last(error: impl Into<E>) -> Self {
+    pub(crate) fn last(error: impl Into<E>) -> Self {
         Self {
             error: error.into(),
             may_pass: false,
@@ -209,8 +222,27 @@ impl<E: fmt::Display> fmt::Display for Failure<E> {
     }
 }
 
+/// Keeps a transaction whose work was done, and ends one whose work was not: its locks are not to
+/// be held while we wait.
+///
+/// # Cancel safety
+///
+/// Cancel safe: a transaction that is dropped is rolled back.
+pub(crate) async fn or_rolled_back<DB: Engine, T, E>(
+    transaction: Transaction<'static, DB>,
+    done: Result<T, E>,
+) -> Result<(Transaction<'static, DB>, T), E> {
+    match done {
+        Ok(value) => Ok((transaction, value)),
+        Err(error) => {
+            let _ = transaction.rollback().await;
+            Err(error)
+        }
+    }
+}
+
 /// sqlx's error in a chain of causes.
-fn sqlx_error<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e Error> {
+pub(crate) fn sqlx_error<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e Error> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref() {

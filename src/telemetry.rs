@@ -8,6 +8,7 @@ use std::fmt::{self, Debug, Display};
 use std::time::Duration;
 
 use crate::endpoint::Endpoint;
+use tracing::field::Empty;
 use tracing::{Span, debug, debug_span, error, info, warn};
 
 mod pool;
@@ -58,24 +59,41 @@ pub(crate) fn connect_span(system: &'static str, endpoint: Option<&Endpoint>) ->
     )
 }
 
-/// Around one unit of work, with all its attempts.
+/// Around one unit of work, with all its attempts; [`unit_ended`] adds their sum.
 pub(crate) fn unit_span(system: &'static str) -> Span {
     debug_span!(
         target: "sqlx_rds::pool",
         "unit of work",
         db.system.name = system,
+        attempts = Empty,
+        waited_ms = Empty,
+        took_ms = Empty,
+        succeeded = Empty,
     )
 }
 
-/// A unit of work has ended, after so many attempts.
-pub(crate) fn unit_ended(attempts: u32, took: Duration, succeeded: bool) {
+/// What all attempts of a unit of work came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UnitFacts {
+    pub(crate) attempts: u32,
+    /// Between attempts.
+    pub(crate) waited: Duration,
+    pub(crate) took: Duration,
+    pub(crate) succeeded: bool,
+}
+
+/// A unit of work has ended.
+pub(crate) fn unit_ended(span: &Span, facts: UnitFacts) {
+    let (waited_ms, took_ms) = (millis(facts.waited), millis(facts.took));
+    let (attempts, succeeded) = (facts.attempts, facts.succeeded);
+    span.record("attempts", attempts)
+        .record("waited_ms", waited_ms)
+        .record("took_ms", took_ms)
+        .record("succeeded", succeeded);
     debug!(
         target: "sqlx_rds::pool",
-        {
-            attempts,
-            took_ms = millis(took),
-            succeeded,
-        },
+        parent: span,
+        { attempts, waited_ms, took_ms, succeeded },
         "unit of work ended"
     );
 }
@@ -106,17 +124,28 @@ pub(crate) fn connect_failed(kind: &impl Debug, error: &impl Display, advice: &s
     );
 }
 
+/// What is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tried {
+    Connect,
+    Work,
+}
+
 /// A passing failure; the loop waits and tries again.
-pub(crate) fn retrying(attempt: u32, delay: Duration, error: &impl Display) {
-    info!(
-        target: "sqlx_rds::connect",
-        {
-            attempt,
-            delay_ms = millis(delay),
-            error = %error,
-        },
-        "not yet, trying again"
-    );
+pub(crate) fn retrying(what: Tried, attempt: u32, delay: Duration, error: &impl Display) {
+    let delay_ms = millis(delay);
+    match what {
+        Tried::Connect => info!(
+            target: "sqlx_rds::connect",
+            { attempt, delay_ms, error = %error },
+            "not yet, trying again"
+        ),
+        Tried::Work => info!(
+            target: "sqlx_rds::pool",
+            { attempt, delay_ms, error = %error },
+            "work failed, running it again"
+        ),
+    }
 }
 
 /// The server refused a login; another one is tried once.
@@ -254,6 +283,30 @@ pub(crate) fn misconfigured(error: &impl Display) {
             error = %error,
         },
         "no connection can be opened with these settings"
+    );
+}
+
+/// A message of a queue could not be stored, and will come again.
+#[cfg(feature = "lambda")]
+pub(crate) fn message_failed(id: &str, receives: u32, error: &impl Display) {
+    warn!(
+        target: "sqlx_rds::lambda",
+        {
+            messaging.message.id = id,
+            receives,
+            error = %error,
+        },
+        "message could not be stored"
+    );
+}
+
+/// The invocation's time is over before all messages of a queue were looked at.
+#[cfg(feature = "lambda")]
+pub(crate) fn messages_left(messages: usize) {
+    warn!(
+        target: "sqlx_rds::lambda",
+        messages,
+        "the invocation's time is over: messages will come again"
     );
 }
 

@@ -23,7 +23,7 @@ impl<DB: Engine> ConnectOptions<DB> {
     ) -> Result<SharedLoginProvider, ConfigError> {
         Err(ConfigError::MissingFeature {
             what: "a login by secret",
-            feature: "secrets-manager",
+            feature: "secrets-manager` or `secrets-agent",
         })
     }
 }

@@ -9,6 +9,7 @@ use url::Url;
 use crate::endpoint::Endpoint;
 use crate::login::Login;
 
+pub(crate) mod keys;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgres")]
@@ -55,10 +56,11 @@ pub enum StubAddress<'a> {
 }
 
 pub(crate) mod sealed {
-    use super::{Address, Database, Duration, Endpoint, Login, OptionsOf, StubAddress, Tls, Url};
+    use super::keys::Keys;
+    use super::{Address, Duration, Endpoint, Login, OptionsOf, StubAddress, Tls, Url};
 
     /// What the rest of the crate asks of an engine.
-    pub trait Engine: Database {
+    pub trait Engine: Keys {
         /// OpenTelemetry's `db.system.name`.
         const SYSTEM: &'static str;
         /// The TLS mode to write for a verified connection.

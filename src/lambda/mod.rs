@@ -42,9 +42,15 @@ use crate::connect_options::ConnectOptions;
 use crate::connector::Connector;
 use crate::deadline;
 use crate::engine::Engine;
+use crate::error::ConfigError;
+use crate::idempotency::IdempotencyKey;
 use crate::options::PoolOptions;
 use crate::pool::Pool;
 use crate::telemetry;
+
+mod sqs;
+
+pub use self::sqs::SqsConsumer;
 
 /// How much of an invocation's time is kept for saying what went wrong, at most.
 const REPLY_MARGIN: Duration = Duration::from_millis(500);
@@ -79,7 +85,7 @@ impl<DB: Engine> PoolOptions<DB> {
 ///
 /// # Errors
 ///
-/// [`sqlx::Error::Configuration`] around a [`ConfigError`](crate::ConfigError).
+/// [`sqlx::Error::Configuration`] around a [`ConfigError`].
 ///
 /// # Cancel safety
 ///
@@ -268,6 +274,19 @@ impl<DB: Engine, F: Future<Output = Result<(), Error>>> Future for PoolFuture<DB
             }
         }
     }
+}
+
+/// The key of an asynchronous invocation: Lambda runs one that failed up to twice more, with the
+/// request id that it had.
+///
+/// Whoever asks again makes a new invocation, with a key of its own, and Lambda may run one event
+/// twice under two ids; where the event has an id, take that.
+///
+/// # Errors
+///
+/// [`ConfigError::OutOfRange`] for a request id that is no key, which Lambda does not make.
+pub fn invocation_key(context: &lambda_runtime::Context) -> Result<IdempotencyKey, ConfigError> {
+    IdempotencyKey::new(context.request_id.as_str())?.within(&context.env_config.function_name)
 }
 
 fn initialization() -> Option<InitializationType> {

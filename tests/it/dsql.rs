@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use sqlx::{Connection, Executor, PgConnection, Postgres};
-use sqlx_rds::{Clock, ConfigError, ConnectOptions, Connector, ErrorKind, PgPoolOptions, Recovery};
+use sqlx_rds::{
+    Clock, ConfigError, ConnectOptions, Connector, ErrorKind, Idempotency, IdempotencyKey,
+    PgPoolOptions, Recovery, RetryPolicy,
+};
 use sqlx_rds_sandbox::{LoginFault, Sandbox, Server, backend};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -185,4 +189,49 @@ async fn a_cluster_that_lets_nobody_in_for_a_moment_is_waited_for() {
         let connector = Connector::new(cluster.options()).unwrap();
         connector.connect().await.unwrap().close().await.unwrap();
     }
+}
+
+/// There are no locks to wait for: the later `COMMIT` conflicts, and its work is run again.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_calls_with_one_key_one_takes_effect() {
+    let cluster = Cluster::with("dsql_once").await;
+    let pool = PgPoolOptions::new()
+        .max_lifetime(HOUR / 2)
+        .connect_with(cluster.options())
+        .await
+        .unwrap();
+    let idempotency = Idempotency::new();
+    idempotency.create_table(&pool).await.unwrap();
+    pool.execute("CREATE TABLE ledger (amount int)")
+        .await
+        .unwrap();
+    let policy = RetryPolicy::new()
+        .max_attempts(10)
+        .initial_backoff(Duration::from_millis(1));
+    let idempotency = &idempotency.retry_policy(policy);
+    for round in 0..10 {
+        let key = &IdempotencyKey::new(format!("round-{round}")).unwrap();
+        let calls = (0..4).map(|call| {
+            idempotency.once(&pool, key, move |transaction| {
+                Box::pin(async move {
+                    transaction.execute("INSERT INTO ledger VALUES (1)").await?;
+                    Ok::<i32, sqlx::Error>(call)
+                })
+            })
+        });
+        let done: Vec<_> = join_all(calls)
+            .await
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
+        let first = done.iter().filter(|once| !once.is_repeat()).count();
+        assert_eq!(first, 1, "{done:?}");
+        let count = sqlx::query_scalar("SELECT count(*) FROM ledger").fetch_one(&pool);
+        let count: i64 = count.await.unwrap();
+        assert_eq!(count, round + 1);
+    }
+    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
+    let locks: i64 = sqlx::query_scalar(locks).fetch_one(&pool).await.unwrap();
+    assert_eq!(locks, 0);
+    pool.close().await;
 }

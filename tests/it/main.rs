@@ -13,6 +13,7 @@ mod environment;
 mod failover;
 mod faults;
 mod heal;
+mod idempotency;
 mod lambda;
 mod layers;
 mod load;

@@ -118,6 +118,7 @@ fn every_method_of_sqlxs_pool_has_its_row_and_what_that_promises() {
         "open",
         "transaction",
         "options",
+        "options/callbacks",
         "connection",
         "close_event",
     ] {

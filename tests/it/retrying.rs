@@ -1,8 +1,8 @@
 //! Units of work that are run again, whole.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -262,4 +262,70 @@ async fn a_unit_of_work_can_be_spawned() {
         number.await
     };
     assert_eq!(tokio::spawn(unit).await.unwrap().unwrap(), 7);
+}
+
+/// Written to by a subscriber of a test's own.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// On one thread, whose subscriber it is.
+#[tokio::test]
+async fn one_span_tells_the_sum_of_all_attempts() {
+    let (plane, pool) = pool_of::<Postgres>(1).await;
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::CLOSE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let runs = Runs::default();
+    let told = tracing::subscriber::set_default(subscriber);
+    let work = pool.transaction(soon(), |transaction| {
+        let (plane, runs) = (Arc::clone(&plane), runs.clone());
+        Box::pin(async move {
+            if runs.one_more() < 2 {
+                plane.server().gateway().kill_connections();
+            }
+            Postgres::raw_on(&mut *transaction, "SELECT 1").await
+        })
+    });
+    work.await.unwrap();
+    drop(told);
+    let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let closed: Vec<_> = lines
+        .lines()
+        .filter(|line| line.contains("close"))
+        .collect();
+    let unit: Vec<_> = closed
+        .iter()
+        .filter(|line| line.contains("sqlx_rds::pool: close"))
+        .collect();
+    let [unit] = unit.as_slice() else {
+        panic!("{lines}");
+    };
+    for field in [
+        "unit of work",
+        "attempts=3",
+        "waited_ms=",
+        "took_ms=",
+        "succeeded=true",
+    ] {
+        assert!(unit.contains(field), "{field}: {unit}");
+    }
+    let again = "INFO unit of work{db.system.name=\"postgresql\"}: sqlx_rds::pool: work failed";
+    assert_eq!(lines.matches(again).count(), 2, "{lines}");
+    pool.close().await;
 }

@@ -163,8 +163,12 @@ async fn body(response: Response<Incoming>) -> Result<Zeroizing<Vec<u8>>, LoginE
 fn understand(status: StatusCode, body: &[u8], stage: Stage) -> Result<Option<Stored>, LoginError> {
     let contains = |needle: &str| String::from_utf8_lossy(body).contains(needle);
     if status != StatusCode::OK {
-        // Nothing is under way that we could see.
-        if stage == Stage::Pending && status.is_client_error() && status != StatusCode::FORBIDDEN {
+        let says_nothing_of_it = ["Throttling", "AccessDenied", "not ready"];
+        let could_not_look = status == StatusCode::FORBIDDEN
+            || status == StatusCode::TOO_MANY_REQUESTS
+            || says_nothing_of_it.into_iter().any(contains);
+        // No rotation is under way; the extension may say so in words of its own.
+        if stage == Stage::Pending && status.is_client_error() && !could_not_look {
             return Ok(None);
         }
         return Err(LoginError::new(format!(
@@ -299,5 +303,13 @@ mod tests {
         let missing = br#"{"__type":"ResourceNotFoundException"}"#;
         let read = understand(StatusCode::BAD_REQUEST, missing, Stage::Pending);
         assert!(read.unwrap().is_none());
+        let throttled = br#"{"__type":"ThrottlingException"}"#;
+        for (status, body) in [(400, &throttled[..]), (429, b""), (403, b""), (500, b"")] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert!(
+                understand(status, body, Stage::Pending).is_err(),
+                "{status}"
+            );
+        }
     }
 }

@@ -1,0 +1,125 @@
+//! The table of idempotency keys, in each engine's SQL.
+
+use std::time::Duration;
+
+use sqlx::{Database, Error};
+
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
+
+/// Keys that a transaction wants to itself, and what it writes beside them.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// Checked to be a name, since it becomes part of statements.
+    pub table: &'a str,
+    /// In order, so that two transactions do not wait for each other.
+    pub keys: &'a [&'a str],
+    pub fingerprint: Option<&'a [u8]>,
+    /// JSON, where it is known before the work is done.
+    pub result: Option<&'a str>,
+    pub ttl: Duration,
+    /// Whether a transaction that has one of the keys already is waited for.
+    pub waits: bool,
+    /// Whether the server knows no advisory locks, as Aurora DSQL.
+    pub lockless: bool,
+}
+
+/// What was committed with a key.
+#[derive(Debug)]
+pub struct Record {
+    pub key: String,
+    pub fingerprint: Option<Vec<u8>>,
+    /// JSON. Nothing where the work committed its transaction itself.
+    pub result: Option<String>,
+}
+
+/// What is done with the table.
+pub trait Keys: Database {
+    /// Statements that create the table where there is none; each goes alone.
+    fn table_of_keys(table: &str, lockless: bool) -> Vec<String>;
+
+    /// # Cancel safety
+    ///
+    /// Not cancel safe, as any statement.
+    fn create(
+        connection: &mut Self::Connection,
+        statement: String,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Whether a claim that must not wait asks this before; else it is part of the claim.
+    const ASKS_WHETHER_BUSY: bool;
+
+    /// Whether a transaction has the key, as far as that can be told without waiting for it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe, as any statement.
+    fn is_busy(
+        connection: &mut Self::Connection,
+        table: &str,
+        key: &str,
+    ) -> impl Future<Output = Result<bool, Error>> + Send;
+
+    /// Writes the keys, and says whether all of them are this transaction's; else some are
+    /// another's, or were committed before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe, as any statement.
+    fn claim(
+        connection: &mut Self::Connection,
+        claim: Claim<'_>,
+    ) -> impl Future<Output = Result<bool, Error>> + Send;
+
+    /// Deletes those of `keys` that have expired, where a claim does not take them over.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe, as any statement.
+    fn forget_expired(
+        connection: &mut Self::Connection,
+        table: &str,
+        keys: &[&str],
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// What was committed with those of `keys` that have not expired.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe, as any statement.
+    fn known(
+        connection: &mut Self::Connection,
+        table: &str,
+        keys: &[&str],
+    ) -> impl Future<Output = Result<Vec<Record>, Error>> + Send;
+
+    /// Adds the result to a key that was claimed; `false` where it is there no more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe, as any statement.
+    fn keep(
+        connection: &mut Self::Connection,
+        table: &str,
+        key: &str,
+        result: &str,
+    ) -> impl Future<Output = Result<bool, Error>> + Send;
+
+    /// Deletes at most `limit` keys that have expired, and says how many.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe, as any statement.
+    fn purge(
+        connection: &mut Self::Connection,
+        table: &str,
+        limit: u32,
+    ) -> impl Future<Output = Result<u64, Error>> + Send;
+}
+
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+fn micros(ttl: Duration) -> i64 {
+    i64::try_from(ttl.as_micros()).unwrap_or(i64::MAX)
+}

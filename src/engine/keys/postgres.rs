@@ -1,0 +1,123 @@
+//! Idempotency keys in PostgreSQL.
+
+use sqlx::postgres::PgRow;
+use sqlx::{
+    AssertSqlSafe, Error, Executor, FromRow, PgConnection, Postgres, Row, query, query_as, raw_sql,
+};
+
+use super::{Claim, Keys, Record, micros};
+
+impl FromRow<'_, PgRow> for Record {
+    fn from_row(row: &PgRow) -> Result<Self, Error> {
+        Ok(Self {
+            key: row.try_get(0)?,
+            fingerprint: row.try_get(1)?,
+            result: row.try_get(2)?,
+        })
+    }
+}
+
+impl Keys for Postgres {
+    fn table_of_keys(table: &str, lockless: bool) -> Vec<String> {
+        let mut statements = vec![format!(
+            "CREATE TABLE IF NOT EXISTS {table} (\
+                idempotency_key varchar(255) PRIMARY KEY, \
+                fingerprint bytea, \
+                result text, \
+                expires_at timestamptz NOT NULL)"
+        )];
+        // Aurora DSQL makes indexes by `CREATE INDEX ASYNC` only, which no other server knows.
+        if !lockless {
+            let name = table.rsplit('.').next().unwrap_or(table);
+            statements.push(format!(
+                "CREATE INDEX IF NOT EXISTS {name}_expires_at ON {table} (expires_at)"
+            ));
+        }
+        statements
+    }
+
+    async fn create(connection: &mut PgConnection, statement: String) -> Result<(), Error> {
+        let created = raw_sql(AssertSqlSafe(statement));
+        connection.execute(created).await.map(drop)
+    }
+
+    const ASKS_WHETHER_BUSY: bool = false;
+
+    async fn is_busy(_: &mut PgConnection, _: &str, _: &str) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    /// `ON CONFLICT` waits for a transaction that has the key, and sees what it committed. Who
+    /// must not wait asks for an advisory lock first, and everybody takes it for that. It ends
+    /// with the transaction, so that an RDS Proxy does not pin for it.
+    async fn claim(connection: &mut PgConnection, claim: Claim<'_>) -> Result<bool, Error> {
+        let table = claim.table;
+        let lock = format!("hashtextextended('{table} ' || key, 0)");
+        let once_it_is_ours = match (claim.lockless, claim.waits) {
+            (true, _) => String::new(),
+            (false, true) => format!("WHERE pg_advisory_xact_lock({lock}) IS NOT NULL"),
+            (false, false) => format!("WHERE pg_try_advisory_xact_lock({lock})"),
+        };
+        let claimed = query(AssertSqlSafe(format!(
+            "INSERT INTO {table} AS old (idempotency_key, fingerprint, result, expires_at) \
+             SELECT key, $2, $3, now() + $4 * interval '1 microsecond' \
+             FROM unnest($1::text[]) AS key {once_it_is_ours} \
+             ON CONFLICT (idempotency_key) DO UPDATE SET \
+                fingerprint = excluded.fingerprint, result = excluded.result, \
+                expires_at = excluded.expires_at \
+             WHERE old.expires_at <= now()"
+        )))
+        .bind(claim.keys)
+        .bind(claim.fingerprint)
+        .bind(claim.result)
+        .bind(micros(claim.ttl))
+        .execute(connection)
+        .await?;
+        Ok(claimed.rows_affected() == claim.keys.len() as u64)
+    }
+
+    async fn forget_expired(_: &mut PgConnection, _: &str, _: &[&str]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn known(
+        connection: &mut PgConnection,
+        table: &str,
+        keys: &[&str],
+    ) -> Result<Vec<Record>, Error> {
+        query_as(AssertSqlSafe(format!(
+            "SELECT idempotency_key, fingerprint, result FROM {table} \
+             WHERE idempotency_key = ANY($1) AND expires_at > now()"
+        )))
+        .bind(keys)
+        .fetch_all(connection)
+        .await
+    }
+
+    async fn keep(
+        connection: &mut PgConnection,
+        table: &str,
+        key: &str,
+        result: &str,
+    ) -> Result<bool, Error> {
+        let kept = query(AssertSqlSafe(format!(
+            "UPDATE {table} SET result = $2 WHERE idempotency_key = $1"
+        )))
+        .bind(key)
+        .bind(result)
+        .execute(connection)
+        .await?;
+        Ok(kept.rows_affected() == 1)
+    }
+
+    async fn purge(connection: &mut PgConnection, table: &str, limit: u32) -> Result<u64, Error> {
+        query(AssertSqlSafe(format!(
+            "DELETE FROM {table} WHERE expires_at <= now() AND idempotency_key IN (\
+                SELECT idempotency_key FROM {table} WHERE expires_at <= now() LIMIT $1)"
+        )))
+        .bind(i64::from(limit))
+        .execute(connection)
+        .await
+        .map(|deleted| deleted.rows_affected())
+    }
+}

@@ -1,0 +1,391 @@
+//! Work that takes effect once, however often it is asked for.
+
+use std::error::Error as StdError;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_core::future::BoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::{Error, Transaction};
+
+use crate::engine::Engine;
+use crate::engine::keys::{Claim, Record};
+use crate::error::{ConfigError, IdempotencyError};
+use crate::pool::Pool;
+use crate::retry::{self, Ended};
+use crate::retry_policy::RetryPolicy;
+use crate::retrying::{Failure, or_rolled_back};
+
+#[cfg(feature = "lambda")]
+mod each;
+mod key;
+mod table;
+
+pub use self::key::IdempotencyKey;
+
+/// How work is done once: where its keys are, how long they count, and what a duplicate meets.
+///
+/// [`Pool::once`] is the short way, with the defaults.
+///
+/// ```
+/// # #[cfg(feature = "postgres")]
+/// # async fn example(pool: sqlx_rds::PgPool) -> Result<(), sqlx::Error> {
+/// use std::time::Duration;
+/// use sqlx_rds::Idempotency;
+///
+/// let idempotency = Idempotency::new()
+///     .table_name("app.request_keys")?
+///     .ttl(Duration::from_secs(7 * 24 * 60 * 60))?;
+/// idempotency.create_table(&pool).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Idempotency {
+    table: String,
+    ttl: Duration,
+    waits: bool,
+    policy: RetryPolicy,
+}
+
+/// What a result may have at most, as JSON.
+const MAX_RESULT: usize = 64 * 1024;
+
+/// What [`Pool::once`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Once<T> {
+    /// The work was done now.
+    First(T),
+    /// It had been done before, and this is what came of it then: by an earlier call, by one at the
+    /// same time, or by an attempt of this one whose `COMMIT` was not answered.
+    Repeat(T),
+}
+
+impl<T> Once<T> {
+    /// What came of the work, now or before.
+    pub fn into_inner(self) -> T {
+        match self {
+            Self::First(value) | Self::Repeat(value) => value,
+        }
+    }
+
+    /// Whether it had been done before.
+    pub fn is_repeat(&self) -> bool {
+        matches!(self, Self::Repeat(_))
+    }
+}
+
+impl Idempotency {
+    /// Keys in the table `idempotency_keys`, for 24 h; duplicates wait.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::keeping(Duration::from_secs(24 * 60 * 60))
+    }
+
+    pub(crate) fn keeping(ttl: Duration) -> Self {
+        Self {
+            table: "idempotency_keys".to_owned(),
+            ttl,
+            waits: true,
+            policy: RetryPolicy::new(),
+        }
+    }
+
+    /// The table of keys, as `keys` or `schema.keys`. Default: `idempotency_keys`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::OutOfRange`] for what needs quotes: letters, digits and `_` are taken.
+    pub fn table_name(mut self, name: impl Into<String>) -> Result<Self, ConfigError> {
+        self.table = table::checked(name.into())?;
+        Ok(self)
+    }
+
+    /// How long a key counts from its first use on; after that the same key does the work again.
+    /// Default: 24 h. From 1 s to 10 years.
+    ///
+    /// Longer than whoever repeats goes on repeating: an SQS queue keeps messages for up to 14 days.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::OutOfRange`].
+    pub fn ttl(mut self, ttl: Duration) -> Result<Self, ConfigError> {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        if !(Duration::from_secs(1)..=3_660 * DAY).contains(&ttl) {
+            return Err(ConfigError::OutOfRange {
+                setting: "ttl",
+                given: format!("{ttl:?}"),
+                instead: "1 s to 10 years; 24 h is the default",
+            });
+        }
+        self.ttl = ttl;
+        Ok(self)
+    }
+
+    /// Whether a call waits while another with the same key is under way, and then answers as that
+    /// one did. Default: true, up to the policy's timeout; false fails at once with
+    /// [`IdempotencyError::InProgress`].
+    ///
+    /// On MySQL and MariaDB false costs a query more, and a duplicate that begins in the same
+    /// moment, between that query and the transaction, still waits. On Aurora DSQL, which has no
+    /// locks, nobody waits: the later `COMMIT` conflicts, and is run again.
+    #[must_use]
+    pub fn wait_for_duplicates(mut self, wait: bool) -> Self {
+        self.waits = wait;
+        self
+    }
+
+    /// How often, and for how long, work is tried. Default: [`RetryPolicy::new`].
+    #[must_use]
+    pub fn retry_policy(mut self, policy: RetryPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Does `work` once for `key`, by these settings: see [`Pool::once`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::once`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Pool::once`].
+    pub async fn once<DB, T, E>(
+        &self,
+        pool: &Pool<DB>,
+        key: &IdempotencyKey,
+        work: impl for<'c> Fn(&'c mut Transaction<'static, DB>) -> BoxFuture<'c, Result<T, E>>
+        + Send
+        + Sync,
+    ) -> Result<Once<T>, E>
+    where
+        DB: Engine,
+        T: Serialize + DeserializeOwned + Send,
+        E: From<Error> + StdError + Send + 'static,
+    {
+        let work = &work;
+        pool.run(self.policy, move |deadline| async move {
+            let waits = AtomicBool::new(false);
+            let begun = async {
+                self.fail_if_busy(pool, key).await?;
+                let mut transaction = pool.begin().await.map_err(Failure::of)?;
+                let done = async {
+                    waits.store(true, Ordering::Relaxed);
+                    let claimed = self.claim(pool, &mut transaction, key).await?;
+                    waits.store(false, Ordering::Relaxed);
+                    if let Some(record) = claimed {
+                        return read(record, key).map(Once::Repeat).map_err(told);
+                    }
+                    let value = work(&mut transaction).await.map_err(Failure::of)?;
+                    self.keep(&mut transaction, key, &value).await?;
+                    Ok(Once::First(value))
+                };
+                let done = done.await;
+                or_rolled_back(transaction, done).await
+            };
+            let (transaction, once) = match retry::cut(deadline, begun).await {
+                // What takes so long is the other call.
+                Err(Ended::Cut) if waits.load(Ordering::Relaxed) => {
+                    return Err(Ended::Failed(told(IdempotencyError::InProgress)));
+                }
+                begun => begun?,
+            };
+            // Where its answer is lost, the next attempt finds the key, or does the work again: it
+            // waits for a `COMMIT` that the server is still busy with.
+            let committed = async { transaction.commit().await.map_err(Failure::of) };
+            retry::cut(deadline, committed).await?;
+            Ok(once)
+        })
+        .await
+    }
+
+    /// Takes the key, or finds what was committed with it.
+    async fn claim<DB: Engine, E: From<Error> + StdError + 'static>(
+        &self,
+        pool: &Pool<DB>,
+        transaction: &mut Transaction<'static, DB>,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Record>, Failure<E>> {
+        let keys = [key.as_str()];
+        let claim = Claim {
+            fingerprint: key.fingerprint(),
+            ..self.claim_of(pool, &keys)
+        };
+        if DB::claim(transaction, claim).await.map_err(Failure::of)? {
+            return Ok(None);
+        }
+        let known = DB::known(transaction, &self.table, &keys).await;
+        if let Some(record) = known.map_err(Failure::of)?.pop() {
+            return Ok(Some(record));
+        }
+        if self.take(transaction, claim).await.map_err(Failure::of)? {
+            return Ok(None);
+        }
+        if self.waits {
+            // It has expired in this moment.
+            return Err(Failure::of(Error::from(IdempotencyError::InProgress)));
+        }
+        Err(told(IdempotencyError::InProgress))
+    }
+
+    /// Claims keys that may have expired, for which a claim alone need not be enough.
+    async fn take<DB: Engine>(
+        &self,
+        transaction: &mut Transaction<'static, DB>,
+        claim: Claim<'_>,
+    ) -> Result<bool, Error> {
+        DB::forget_expired(transaction, claim.table, claim.keys).await?;
+        DB::claim(transaction, claim).await
+    }
+
+    fn claim_of<'a, DB: Engine>(&'a self, pool: &Pool<DB>, keys: &'a [&'a str]) -> Claim<'a> {
+        Claim {
+            table: &self.table,
+            keys,
+            fingerprint: None,
+            result: None,
+            ttl: self.ttl,
+            waits: self.waits,
+            lockless: is_lockless(pool),
+        }
+    }
+
+    async fn keep<DB: Engine, T: Serialize, E: From<Error> + StdError + 'static>(
+        &self,
+        transaction: &mut Transaction<'static, DB>,
+        key: &IdempotencyKey,
+        value: &T,
+    ) -> Result<(), Failure<E>> {
+        let result = write(value).map_err(told)?;
+        let kept = DB::keep(transaction, &self.table, key.as_str(), &result).await;
+        if kept.map_err(Failure::of)? {
+            Ok(())
+        } else {
+            Err(told(IdempotencyError::TransactionEnded))
+        }
+    }
+
+    async fn fail_if_busy<DB: Engine, E: From<Error> + StdError + 'static>(
+        &self,
+        pool: &Pool<DB>,
+        key: &IdempotencyKey,
+    ) -> Result<(), Failure<E>> {
+        if self.waits || !DB::ASKS_WHETHER_BUSY {
+            return Ok(());
+        }
+        let mut connection = pool.acquire().await.map_err(Failure::of)?;
+        let busy = DB::is_busy(&mut connection, &self.table, key.as_str()).await;
+        if busy.map_err(Failure::of)? {
+            return Err(told(IdempotencyError::InProgress));
+        }
+        Ok(())
+    }
+}
+
+impl Default for Idempotency {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<DB: Engine> Pool<DB> {
+    /// Does `work` in a transaction, once for `key`: whoever asks with the same key again gets what
+    /// came of it the first time, and nothing is done.
+    ///
+    /// The key is written in the same transaction as the work, so that both took effect or neither.
+    /// A call with a key that is under way elsewhere waits for it. Where a connection is lost at
+    /// `COMMIT`, which leaves open whether it took effect, the key tells: this is the one kind of
+    /// write that may be run again then, and it is, by the rules of
+    /// [`transaction`](Self::transaction).
+    ///
+    /// What `work` returns is stored as JSON, of 64 KiB at most; return an id rather than a page. An
+    /// error of `work` is not stored: the same key tries again. What `work` does outside of the
+    /// transaction is not undone and may be done again; in MySQL that goes for statements that commit
+    /// by themselves, as `CREATE TABLE`.
+    ///
+    /// Keys are kept for 24 h in the table `idempotency_keys`, which
+    /// [`Idempotency::create_table`] creates; [`Idempotency`] has these and other settings.
+    ///
+    /// ```
+    /// # #[cfg(feature = "postgres")]
+    /// # async fn example(pool: sqlx_rds::PgPool, header: &str) -> Result<(), sqlx::Error> {
+    /// use sqlx_rds::IdempotencyKey;
+    ///
+    /// let key = IdempotencyKey::from_header(header)?.within("orders")?;
+    /// let order = pool
+    ///     .once(&key, |transaction| {
+    ///         Box::pin(async move {
+    ///             sqlx::query_scalar("INSERT INTO orders (item) VALUES ($1) RETURNING id")
+    ///                 .bind(7)
+    ///                 .fetch_one(&mut **transaction)
+    ///                 .await
+    ///         })
+    ///     })
+    ///     .await?;
+    /// let id: i64 = order.into_inner();
+    /// # drop(id);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`transaction`](Self::transaction), and an [`IdempotencyError`] inside of
+    /// [`Error::Io`]. After any error the call may be repeated with the same key.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: what is under way is rolled back, and a `COMMIT` that was sent may take effect.
+    /// A call with the same key finds out.
+    pub async fn once<T, E>(
+        &self,
+        key: &IdempotencyKey,
+        work: impl for<'c> Fn(&'c mut Transaction<'static, DB>) -> BoxFuture<'c, Result<T, E>>
+        + Send
+        + Sync,
+    ) -> Result<Once<T>, E>
+    where
+        T: Serialize + DeserializeOwned + Send,
+        E: From<Error> + StdError + Send + 'static,
+    {
+        Idempotency::new().once(self, key, work).await
+    }
+}
+
+fn is_lockless<DB: Engine>(pool: &Pool<DB>) -> bool {
+    pool.connector().is_ok_and(|connector| connector.is_dsql())
+}
+
+fn told<E: From<Error> + StdError + 'static>(error: IdempotencyError) -> Failure<E> {
+    Failure::last(Error::from(error))
+}
+
+fn write(value: &impl Serialize) -> Result<String, IdempotencyError> {
+    let result = serde_json::to_string(value)
+        .map_err(|error| IdempotencyError::UnfitResult(place_of(&error)))?;
+    if result.len() > MAX_RESULT {
+        return Err(IdempotencyError::ResultTooLarge {
+            bytes: result.len(),
+        });
+    }
+    Ok(result)
+}
+
+fn read<T: DeserializeOwned>(record: Record, key: &IdempotencyKey) -> Result<T, IdempotencyError> {
+    let reused = matches!(
+        (&record.fingerprint, key.fingerprint()),
+        (Some(then), Some(now)) if then != now
+    );
+    if reused {
+        return Err(IdempotencyError::KeyReused);
+    }
+    let result = record.result.ok_or(IdempotencyError::TransactionEnded)?;
+    serde_json::from_str(&result).map_err(|error| IdempotencyError::UnfitResult(place_of(&error)))
+}
+
+/// Where JSON does not fit, without what stands there.
+fn place_of(error: &serde_json::Error) -> String {
+    format!("{:?} error at column {}", error.classify(), error.column())
+}
