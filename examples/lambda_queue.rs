@@ -1,47 +1,48 @@
-//! A consumer of an SQS queue on AWS Lambda: what of a batch could not be stored is reported, and
-//! comes again alone.
+//! A consumer of an SQS queue on AWS Lambda: each message is stored once, a batch in a few
+//! transactions, and those that could not be stored are named and come again alone.
 //!
-//! SQS delivers at least once, so that a message's id decides whether it is new:
-//! `CREATE TABLE events (message_id text PRIMARY KEY, body text NOT NULL)`. Switch on
-//! `ReportBatchItemFailures` in the function's event source mapping.
+//! It needs `CREATE TABLE events (message_id text PRIMARY KEY, body text NOT NULL)` and the table of
+//! keys in docs/idempotency.md. Switch on `ReportBatchItemFailures` in the function's event source
+//! mapping.
 
-use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
+use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
-use sqlx_rds::lambda::{self, PoolLayer};
-use sqlx_rds::{PgPool, PgPoolOptions};
+use sqlx::PgConnection;
+use sqlx_rds::PgPoolOptions;
+use sqlx_rds::lambda::{self, PoolLayer, SqsConsumer};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .init();
     let pool = lambda::connect(PgPoolOptions::lambda(), &std::env::var("DATABASE_URL")?).await?;
     lambda::close_on_shutdown(&pool).await;
     let layer = PoolLayer::new(&pool);
-    let handler = service_fn(move |event| store_all(pool.clone(), event));
+    let consumer = SqsConsumer::new(&pool);
+    let handler = service_fn(move |event: LambdaEvent<SqsEvent>| {
+        let consumer = consumer.clone();
+        async move {
+            let response = consumer.consume(event.payload, |transaction, messages| {
+                Box::pin(store(transaction, messages))
+            });
+            Ok::<_, Error>(response.await)
+        }
+    });
     // Several at once on Lambda Managed Instances, one at a time elsewhere.
     Runtime::new(handler).layer(layer).run_concurrent().await
 }
 
-async fn store_all(pool: PgPool, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Error> {
-    let mut response = SqsBatchResponse::default();
-    for message in event.payload.records {
-        let id = message
-            .message_id
-            .clone()
-            .ok_or("a message without an id")?;
-        if let Err(error) = store(&pool, &id, message).await {
-            eprintln!("{id} will come again: {error}");
-            let mut failure = BatchItemFailure::default();
-            failure.item_identifier = id;
-            response.batch_item_failures.push(failure);
-        }
-    }
-    Ok(response)
-}
-
-async fn store(pool: &PgPool, id: &str, message: SqsMessage) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT INTO events (message_id, body) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-        .bind(id)
-        .bind(message.body)
-        .execute(pool)
-        .await?;
-    Ok(())
+/// In one statement for all of them.
+async fn store(connection: &mut PgConnection, messages: &[&SqsMessage]) -> Result<(), sqlx::Error> {
+    let ids: Vec<_> = messages.iter().map(|m| m.message_id.as_deref()).collect();
+    let bodies: Vec<_> = messages.iter().map(|m| m.body.as_deref()).collect();
+    sqlx::query(
+        "INSERT INTO events (message_id, body) SELECT * FROM unnest($1::text[], $2::text[])",
+    )
+    .bind(ids)
+    .bind(bodies)
+    .execute(connection)
+    .await
+    .map(drop)
 }

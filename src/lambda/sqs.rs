@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -242,7 +243,14 @@ enum About {
 
 impl About {
     fn of(error: &(dyn StdError + 'static)) -> Self {
-        match sqlx_error(error).map(ErrorKind::of) {
+        let error = sqlx_error(error);
+        if let Some(sqlx::Error::Io(error)) = error
+            && error.kind() == io::ErrorKind::TimedOut
+        {
+            // More often work that is slow than a database that is.
+            return Self::Chunk;
+        }
+        match error.map(ErrorKind::of) {
             None | Some(ErrorKind::Statement) => Self::Message,
             Some(
                 ErrorKind::Conflict

@@ -132,16 +132,23 @@ async fn a_restored_snapshot_connects_anew() {
     api.shut_down();
 }
 
+/// What the queue's consumer needs.
+async fn events(admin: &mut PgConnection) {
+    let table = "CREATE TABLE events (message_id text PRIMARY KEY, body text NOT NULL)";
+    run(admin, table).await;
+    let keys = sqlx_rds::Idempotency::new().migration::<sqlx::Postgres>();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(keys))
+        .execute(&mut *admin)
+        .await
+        .unwrap();
+    run(admin, "GRANT ALL ON events, idempotency_keys TO app").await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queues_messages_are_stored_once_and_failures_are_named() {
     let stage = Stage::sqlx_rds(Engine::Postgres).await;
     let mut admin = PgConnection::connect(&stage.admin_url()).await.unwrap();
-    run(
-        &mut admin,
-        "CREATE TABLE events (message_id text PRIMARY KEY, body text NOT NULL)",
-    )
-    .await;
-    run(&mut admin, "GRANT ALL ON events TO app").await;
+    events(&mut admin).await;
     let queue = Function::start(&stage, "lambda_queue", Setup::default()).await;
     let message = |id: &str, body: Value| json!({ "messageId": id, "body": body });
     let batch = json!({ "Records": [
@@ -162,12 +169,7 @@ async fn a_queues_messages_are_stored_once_and_failures_are_named() {
 async fn managed_instances_hold_a_connection_for_each_invocation_at_once() {
     let stage = Stage::sqlx_rds(Engine::Postgres).await;
     let mut admin = PgConnection::connect(&stage.admin_url()).await.unwrap();
-    run(
-        &mut admin,
-        "CREATE TABLE events (message_id text PRIMARY KEY, body text NOT NULL)",
-    )
-    .await;
-    run(&mut admin, "GRANT ALL ON events TO app").await;
+    events(&mut admin).await;
     let managed = Setup {
         initialization_type: "lambda-managed-instances",
         max_concurrency: Some(3),

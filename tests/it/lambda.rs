@@ -149,9 +149,13 @@ async fn workers_of_a_plan_share_a_server_with_fewer_connections<DB: TestEngine>
 }
 
 fn invocation() -> LambdaInvocation {
+    invocation_until(SystemTime::now() + Duration::from_secs(30))
+}
+
+/// An invocation with this deadline.
+pub(crate) fn invocation_until(end: SystemTime) -> LambdaInvocation {
     let (parts, ()) = axum::http::Response::new(()).into_parts();
     let mut context = Context::default();
-    let end = SystemTime::now() + Duration::from_secs(30);
     let end = end.duration_since(SystemTime::UNIX_EPOCH).unwrap();
     context.deadline = u64::try_from(end.as_millis()).unwrap();
     LambdaInvocation {

@@ -379,6 +379,7 @@ fn the_page_on_settings_names_them_all() {
             "connect_options",
             "retry_policy",
             "idempotency/mod",
+            "lambda/sqs",
         ]
         .map(|file| root.join("src").join(file).with_extension("rs")),
     );
@@ -403,7 +404,13 @@ fn the_page_on_settings_names_them_all() {
 fn the_page_on_lambda_names_tests_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = fs::read_to_string(root.join("docs/lambda.md")).unwrap();
-    let tests = ["tests/it/lambda.rs", "tests/apps/lambda.rs"];
+    let tests = [
+        "tests/it/lambda.rs",
+        "tests/it/sqs.rs",
+        "tests/it/retrying.rs",
+        "tests/it/idempotency.rs",
+        "tests/apps/lambda.rs",
+    ];
     let code = tests.map(|test| fs::read_to_string(root.join(test)).unwrap());
     let mut seen = 0;
     for name in page

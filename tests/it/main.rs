@@ -33,4 +33,5 @@ mod settings;
 mod sharing;
 mod spy;
 mod sqlx_pool;
+mod sqs;
 mod transaction;
