@@ -8,7 +8,7 @@ use sqlx::{Error, Transaction};
 
 use super::{Idempotency, IdempotencyKey};
 use crate::engine::Engine;
-use crate::engine::keys::{Claim, Record};
+use crate::engine::keys::Claim;
 use crate::error::IdempotencyError;
 use crate::pool::Pool;
 use crate::retry;
@@ -79,8 +79,10 @@ impl Idempotency {
     {
         let keys: Vec<_> = items.iter().map(|(key, _)| key.as_str()).collect();
         let known = DB::known(transaction, &self.table, &keys).await;
-        let known = known.map_err(Failure::of)?.into_iter();
-        let known: HashSet<_> = known.map(|Record { key, .. }| key).collect();
+        let known = known.map_err(Failure::of)?;
+        let (expired, known): (Vec<_>, Vec<_>) =
+            known.into_iter().partition(|record| record.has_expired);
+        let known: HashSet<_> = known.iter().map(|record| record.key.as_str()).collect();
         let mut keys = HashSet::new();
         let mut fresh = Vec::new();
         for (key, item) in items {
@@ -93,13 +95,16 @@ impl Idempotency {
         keys.sort_unstable();
         let claim = Claim {
             result: Some(NOTHING),
-            waits: true,
+            // The unique index makes duplicates wait; a server has few advisory locks, as those
+            // of a hundred messages in each of a hundred functions.
+            lockless: true,
             ..self.claim_of(pool, &keys)
         };
-        let is_ours = keys.is_empty()
-            || DB::claim(transaction, claim).await.map_err(Failure::of)?
-            || self.take(transaction, claim).await.map_err(Failure::of)?;
-        if is_ours {
+        if !expired.is_empty() {
+            let forgotten = DB::forget_expired(transaction, &self.table, &keys).await;
+            forgotten.map_err(Failure::of)?;
+        }
+        if keys.is_empty() || DB::claim(transaction, claim).await.map_err(Failure::of)? {
             Ok(fresh)
         } else {
             // Another has done some of it by now: the next attempt finds out which.

@@ -217,27 +217,22 @@ impl Idempotency {
             return Ok(None);
         }
         let known = DB::known(transaction, &self.table, &keys).await;
-        if let Some(record) = known.map_err(Failure::of)?.pop() {
-            return Ok(Some(record));
-        }
-        if self.take(transaction, claim).await.map_err(Failure::of)? {
-            return Ok(None);
+        match known.map_err(Failure::of)?.pop() {
+            Some(record) if !record.has_expired => return Ok(Some(record)),
+            Some(_) => {
+                let forgotten = DB::forget_expired(transaction, &self.table, &keys).await;
+                forgotten.map_err(Failure::of)?;
+                if DB::claim(transaction, claim).await.map_err(Failure::of)? {
+                    return Ok(None);
+                }
+            }
+            None => {}
         }
         if self.waits {
             // It has expired in this moment.
             return Err(Failure::of(Error::from(IdempotencyError::InProgress)));
         }
         Err(told(IdempotencyError::InProgress))
-    }
-
-    /// Claims keys that may have expired, for which a claim alone need not be enough.
-    async fn take<DB: Engine>(
-        &self,
-        transaction: &mut Transaction<'static, DB>,
-        claim: Claim<'_>,
-    ) -> Result<bool, Error> {
-        DB::forget_expired(transaction, claim.table, claim.keys).await?;
-        DB::claim(transaction, claim).await
     }
 
     fn claim_of<'a, DB: Engine>(&'a self, pool: &Pool<DB>, keys: &'a [&'a str]) -> Claim<'a> {

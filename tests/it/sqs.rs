@@ -197,6 +197,12 @@ async fn a_batch_that_comes_again_is_done_once<DB: TestEngine>() {
         NONE
     );
     assert_eq!(stored(&pool).await, (41, 30));
+    // Some that have expired among some that are new, and some that are done.
+    assert_eq!(
+        consume(&consumer, batch(STANDARD, (5..15).chain(40..45)), &work).await,
+        NONE
+    );
+    assert_eq!(stored(&pool).await, (51, 35));
     pool.close().await;
 }
 

@@ -22,7 +22,7 @@ pub struct Claim<'a> {
     pub ttl: Duration,
     /// Whether a transaction that has one of the keys already is waited for.
     pub waits: bool,
-    /// Whether the server knows no advisory locks, as Aurora DSQL.
+    /// Whether no advisory locks are taken: Aurora DSQL knows none.
     pub lockless: bool,
 }
 
@@ -33,6 +33,7 @@ pub struct Record {
     pub fingerprint: Option<Vec<u8>>,
     /// JSON. Nothing where the work committed its transaction itself.
     pub result: Option<String>,
+    pub has_expired: bool,
 }
 
 /// What is done with the table.
@@ -84,7 +85,7 @@ pub trait Keys: Database {
         keys: &[&str],
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// What was committed with those of `keys` that have not expired.
+    /// What was committed with `keys`, and has not been deleted.
     ///
     /// # Cancel safety
     ///

@@ -14,6 +14,7 @@ impl FromRow<'_, MySqlRow> for Record {
             key: row.try_get(0)?,
             fingerprint: row.try_get(1)?,
             result: row.try_get(2)?,
+            has_expired: row.try_get(3)?,
         })
     }
 }
@@ -121,10 +122,10 @@ impl Keys for MySql {
         keys: &[&str],
     ) -> Result<Vec<Record>, Error> {
         let mut select = QueryBuilder::new(format!(
-            "SELECT idempotency_key, fingerprint, result FROM {table} WHERE idempotency_key IN "
+            "SELECT idempotency_key, fingerprint, result, expires_at <= UTC_TIMESTAMP(6) \
+             FROM {table} WHERE idempotency_key IN "
         ));
         push_keys(&mut select, keys);
-        select.push(" AND expires_at > UTC_TIMESTAMP(6)");
         select.build_query_as().fetch_all(connection).await
     }
 

@@ -13,6 +13,7 @@ impl FromRow<'_, PgRow> for Record {
             key: row.try_get(0)?,
             fingerprint: row.try_get(1)?,
             result: row.try_get(2)?,
+            has_expired: row.try_get(3)?,
         })
     }
 }
@@ -86,8 +87,8 @@ impl Keys for Postgres {
         keys: &[&str],
     ) -> Result<Vec<Record>, Error> {
         query_as(AssertSqlSafe(format!(
-            "SELECT idempotency_key, fingerprint, result FROM {table} \
-             WHERE idempotency_key = ANY($1) AND expires_at > now()"
+            "SELECT idempotency_key, fingerprint, result, expires_at <= now() FROM {table} \
+             WHERE idempotency_key = ANY($1)"
         )))
         .bind(keys)
         .fetch_all(connection)
