@@ -206,7 +206,7 @@ pub(crate) fn of_mysql(number: u16, message: &str) -> ErrorKind {
         1290 if message.contains("read-only") || message.contains("read_only") => {
             ErrorKind::ReadOnly
         }
-        1205 | 1213 => ErrorKind::Conflict,
+        1020 | 1205 | 1213 => ErrorKind::Conflict,
         number => RELAYED
             .iter()
             .find(|(.., relayed)| *relayed == number)

@@ -31,6 +31,10 @@ impl<DB: Engine> Pool<DB> {
     /// whether it took effect, and that error is returned. What `work` does outside the database
     /// is done again each time.
     ///
+    /// An error of a statement that `work` keeps to itself still ends the transaction in PostgreSQL,
+    /// whose `COMMIT` then rolls back and says nothing, here as in sqlx: pass errors on, or use a
+    /// savepoint. `once` finds out.
+    ///
     /// The error of `work` may be of any type that is made from [`sqlx::Error`] and names it as its
     /// source. Retries of all callers share a budget of the pool's, which an outage uses up: then
     /// each unit of work is tried once until some succeed again.

@@ -286,6 +286,12 @@ pub(crate) fn misconfigured(error: &impl Display) {
     );
 }
 
+/// Work with an idempotency key was done, now or before.
+#[cfg(feature = "idempotency")]
+pub(crate) fn done_once(repeat: bool) {
+    debug!(target: "sqlx_rds::pool", repeat, "work done once");
+}
+
 /// A message of a queue could not be stored, and will come again.
 #[cfg(feature = "lambda")]
 pub(crate) fn message_failed(id: &str, receives: u32, error: &impl Display) {

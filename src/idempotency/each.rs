@@ -1,12 +1,13 @@
 //! Many pieces of work in one transaction, each of which takes effect once.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::error::Error as StdError;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_core::future::BoxFuture;
 use sqlx::{Error, Transaction};
 
-use super::{Idempotency, IdempotencyKey};
+use super::{Idempotency, IdempotencyKey, is_another, told};
 use crate::engine::Engine;
 use crate::engine::keys::Claim;
 use crate::error::IdempotencyError;
@@ -14,12 +15,10 @@ use crate::pool::Pool;
 use crate::retry;
 use crate::retrying::{Failure, or_rolled_back};
 
-/// What work that returns nothing returns, as JSON.
-const NOTHING: &str = "null";
-
 impl Idempotency {
     /// Does `work` for those of `items` whose keys were not done before, in one transaction with
-    /// their keys. It always waits for duplicates, and then passes them over.
+    /// their keys; `has_begun` tells that it was called. It always waits for duplicates, and then
+    /// passes them over.
     ///
     /// # Errors
     ///
@@ -32,6 +31,7 @@ impl Idempotency {
         &self,
         pool: &Pool<DB>,
         items: &[(IdempotencyKey, &M)],
+        has_begun: &AtomicBool,
         work: &(
              impl for<'c> Fn(
             &'c mut Transaction<'static, DB>,
@@ -46,15 +46,18 @@ impl Idempotency {
         M: Sync,
         E: From<Error> + StdError + Send + 'static,
     {
+        self.check().map_err(Error::from)?;
         pool.run(self.policy, move |deadline| async move {
             let begun = async {
                 let mut transaction = pool.begin().await.map_err(Failure::of)?;
                 let done = async {
-                    let fresh = self.claim_fresh(pool, &mut transaction, items).await?;
+                    let (keys, fresh) = self.claim_fresh(&mut transaction, items).await?;
                     if fresh.is_empty() {
                         return Ok(());
                     }
-                    work(&mut transaction, &fresh).await.map_err(Failure::of)
+                    has_begun.store(true, Ordering::Relaxed);
+                    work(&mut transaction, &fresh).await.map_err(Failure::of)?;
+                    self.keep(&mut transaction, &keys, &()).await
                 };
                 let done = done.await;
                 or_rolled_back(transaction, done).await
@@ -66,49 +69,50 @@ impl Idempotency {
         .await
     }
 
-    /// Those that are to be done, whose keys are this transaction's from now on.
+    /// Those that are to be done, with their keys, which are this transaction's from now on.
     async fn claim_fresh<'i, DB, M, E>(
         &self,
-        pool: &Pool<DB>,
         transaction: &mut Transaction<'static, DB>,
-        items: &[(IdempotencyKey, &'i M)],
-    ) -> Result<Vec<&'i M>, Failure<E>>
+        items: &'i [(IdempotencyKey, &'i M)],
+    ) -> Result<(Vec<&'i str>, Vec<&'i M>), Failure<E>>
     where
         DB: Engine,
         E: From<Error> + StdError + 'static,
     {
         let keys: Vec<_> = items.iter().map(|(key, _)| key.as_str()).collect();
         let known = DB::known(transaction, &self.table, &keys).await;
-        let known = known.map_err(Failure::of)?;
-        let (expired, known): (Vec<_>, Vec<_>) =
-            known.into_iter().partition(|record| record.has_expired);
-        let known: HashSet<_> = known.iter().map(|record| record.key.as_str()).collect();
-        let mut keys = HashSet::new();
-        let mut fresh = Vec::new();
+        let mut seen: HashMap<_, _> = known
+            .map_err(Failure::of)?
+            .into_iter()
+            .map(|record| (record.key, record.fingerprint))
+            .collect();
+        let (mut claimed, mut fresh) = (Vec::new(), Vec::new());
         for (key, item) in items {
-            // The first of those that share a key.
-            if !known.contains(key.as_str()) && keys.insert(key.as_str()) {
-                fresh.push(*item);
+            if let Some(then) = seen.get(key.as_str()) {
+                if is_another(then.as_deref(), key) {
+                    return Err(told(IdempotencyError::KeyReused));
+                }
+                continue;
             }
+            let fingerprint = key.fingerprint();
+            seen.insert(key.as_str().to_owned(), fingerprint.map(<[u8]>::to_vec));
+            claimed.push((key.as_str(), fingerprint));
+            fresh.push(*item);
         }
-        let mut keys: Vec<_> = keys.into_iter().collect();
-        keys.sort_unstable();
+        claimed.sort_unstable();
         let claim = Claim {
-            result: Some(NOTHING),
+            table: &self.table,
+            keys: &claimed,
+            ttl: self.ttl,
+            waits: true,
             // The unique index makes duplicates wait; a server has few advisory locks, as those
             // of a hundred messages in each of a hundred functions.
             lockless: true,
-            ..self.claim_of(pool, &keys)
         };
-        if !expired.is_empty() {
-            let forgotten = DB::forget_expired(transaction, &self.table, &keys).await;
-            forgotten.map_err(Failure::of)?;
-        }
-        if keys.is_empty() || DB::claim(transaction, claim).await.map_err(Failure::of)? {
-            Ok(fresh)
-        } else {
+        if !claimed.is_empty() && !DB::claim(transaction, claim).await.map_err(Failure::of)? {
             // Another has done some of it by now: the next attempt finds out which.
-            Err(Failure::of(Error::from(IdempotencyError::InProgress)))
+            return Err(Failure::of(Error::from(IdempotencyError::InProgress)));
         }
+        Ok((claimed.iter().map(|(key, _)| *key).collect(), fresh))
     }
 }

@@ -26,6 +26,7 @@ use crate::error::ConfigError;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey {
     text: String,
+    is_scoped: bool,
     fingerprint: Option<[u8; 32]>,
 }
 
@@ -51,6 +52,7 @@ impl IdempotencyKey {
         match wrong {
             None => Ok(Self {
                 text,
+                is_scoped: false,
                 fingerprint: None,
             }),
             Some(given) => Err(ConfigError::OutOfRange {
@@ -77,12 +79,22 @@ impl IdempotencyKey {
 
     /// The same key among those of `scope` only: a tenant, an operation.
     ///
+    /// A `/` stands between them; one inside of either is written `%2F`, and `%` as `%25`, so that
+    /// no key that a client makes up leads into another scope. Use scopes for all keys of a table
+    /// or for none: a key without one may look like one with.
+    ///
     /// # Errors
     ///
-    /// As [`new`](Self::new), for scope and key together, with a `/` between them.
+    /// As [`new`](Self::new), for scope and key together.
     pub fn within(self, scope: &str) -> Result<Self, ConfigError> {
-        let key = Self::new(format!("{scope}/{}", self.text))?;
+        let text = if self.is_scoped {
+            self.text
+        } else {
+            escaped(&self.text)
+        };
+        let key = Self::new(format!("{}/{text}", escaped(scope)))?;
         Ok(Self {
+            is_scoped: true,
             fingerprint: self.fingerprint,
             ..key
         })
@@ -105,6 +117,10 @@ impl IdempotencyKey {
     pub(crate) fn fingerprint(&self) -> Option<&[u8]> {
         self.fingerprint.as_ref().map(<[u8; 32]>::as_slice)
     }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('%', "%25").replace('/', "%2F")
 }
 
 impl fmt::Display for IdempotencyKey {
@@ -148,6 +164,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn scopes_do_not_meet(
+            scopes in prop::collection::vec("[a/%]{0,3}", 1..3),
+            others in prop::collection::vec("[a/%]{0,3}", 1..3),
+            key in "[a/%]{1,3}",
+            other in "[a/%]{1,3}",
+        ) {
+            let scoped = |key: &str, scopes: &[String]| {
+                let key = IdempotencyKey::new(key).unwrap();
+                scopes.iter().fold(key, |key, scope| key.within(scope).unwrap())
+            };
+            let same = (&key, &scopes) == (&other, &others);
+            prop_assert_eq!(scoped(&key, &scopes) == scoped(&other, &others), same);
+        }
+
         #[test]
         fn a_key_is_its_text_or_an_error(text: String) {
             let fits = (1..=255).contains(&text.len())

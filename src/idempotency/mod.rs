@@ -16,6 +16,7 @@ use crate::pool::Pool;
 use crate::retry::{self, Ended};
 use crate::retry_policy::RetryPolicy;
 use crate::retrying::{Failure, or_rolled_back};
+use crate::telemetry;
 
 #[cfg(feature = "lambda")]
 mod each;
@@ -103,7 +104,7 @@ impl Idempotency {
     }
 
     /// How long a key counts from its first use on; after that the same key does the work again.
-    /// Default: 24 h. From 1 s to 10 years.
+    /// Default: 24 h. From 1 min to 10 years, and twice the policy's timeout at least.
     ///
     /// Longer than whoever repeats goes on repeating: an SQS queue keeps messages for up to 14 days.
     ///
@@ -112,11 +113,11 @@ impl Idempotency {
     /// [`ConfigError::OutOfRange`].
     pub fn ttl(mut self, ttl: Duration) -> Result<Self, ConfigError> {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-        if !(Duration::from_secs(1)..=3_660 * DAY).contains(&ttl) {
+        if !(Duration::from_secs(60)..=3_660 * DAY).contains(&ttl) {
             return Err(ConfigError::OutOfRange {
                 setting: "ttl",
                 given: format!("{ttl:?}"),
-                instead: "1 s to 10 years; 24 h is the default",
+                instead: "1 min to 10 years; 24 h is the default",
             });
         }
         self.ttl = ttl;
@@ -165,11 +166,15 @@ impl Idempotency {
         T: Serialize + DeserializeOwned + Send,
         E: From<Error> + StdError + Send + 'static,
     {
+        self.check().map_err(Error::from)?;
         let work = &work;
-        pool.run(self.policy, move |deadline| async move {
+        let once = pool.run::<_, E, _>(self.policy, move |deadline| async move {
             let waits = AtomicBool::new(false);
+            if let Some(record) = retry::cut(deadline, self.look::<DB, E>(pool, key)).await? {
+                let value = read(record, key).map_err(|error| Ended::Failed(told::<E>(error)))?;
+                return Ok(Once::Repeat(value));
+            }
             let begun = async {
-                self.fail_if_busy(pool, key).await?;
                 let mut transaction = pool.begin().await.map_err(Failure::of)?;
                 let done = async {
                     waits.store(true, Ordering::Relaxed);
@@ -179,7 +184,7 @@ impl Idempotency {
                         return read(record, key).map(Once::Repeat).map_err(told);
                     }
                     let value = work(&mut transaction).await.map_err(Failure::of)?;
-                    self.keep(&mut transaction, key, &value).await?;
+                    self.keep(&mut transaction, &[key.as_str()], &value).await?;
                     Ok(Once::First(value))
                 };
                 let done = done.await;
@@ -197,8 +202,10 @@ impl Idempotency {
             let committed = async { transaction.commit().await.map_err(Failure::of) };
             retry::cut(deadline, committed).await?;
             Ok(once)
-        })
-        .await
+        });
+        let once = once.await?;
+        telemetry::done_once(once.is_repeat());
+        Ok(once)
     }
 
     /// Takes the key, or finds what was committed with it.
@@ -208,53 +215,33 @@ impl Idempotency {
         transaction: &mut Transaction<'static, DB>,
         key: &IdempotencyKey,
     ) -> Result<Option<Record>, Failure<E>> {
-        let keys = [key.as_str()];
         let claim = Claim {
-            fingerprint: key.fingerprint(),
-            ..self.claim_of(pool, &keys)
+            table: &self.table,
+            keys: &[(key.as_str(), key.fingerprint())],
+            ttl: self.ttl,
+            waits: self.waits,
+            lockless: is_lockless(pool),
         };
         if DB::claim(transaction, claim).await.map_err(Failure::of)? {
             return Ok(None);
         }
-        let known = DB::known(transaction, &self.table, &keys).await;
+        let known = DB::known(transaction, &self.table, &[key.as_str()]).await;
         match known.map_err(Failure::of)?.pop() {
-            Some(record) if !record.has_expired => return Ok(Some(record)),
-            Some(_) => {
-                let forgotten = DB::forget_expired(transaction, &self.table, &keys).await;
-                forgotten.map_err(Failure::of)?;
-                if DB::claim(transaction, claim).await.map_err(Failure::of)? {
-                    return Ok(None);
-                }
-            }
-            None => {}
-        }
-        if self.waits {
+            Some(record) => Ok(Some(record)),
             // It has expired in this moment.
-            return Err(Failure::of(Error::from(IdempotencyError::InProgress)));
-        }
-        Err(told(IdempotencyError::InProgress))
-    }
-
-    fn claim_of<'a, DB: Engine>(&'a self, pool: &Pool<DB>, keys: &'a [&'a str]) -> Claim<'a> {
-        Claim {
-            table: &self.table,
-            keys,
-            fingerprint: None,
-            result: None,
-            ttl: self.ttl,
-            waits: self.waits,
-            lockless: is_lockless(pool),
+            None if self.waits => Err(Failure::of(Error::from(IdempotencyError::InProgress))),
+            None => Err(told(IdempotencyError::InProgress)),
         }
     }
 
-    async fn keep<DB: Engine, T: Serialize, E: From<Error> + StdError + 'static>(
+    async fn keep<DB: Engine, E: From<Error> + StdError + 'static>(
         &self,
         transaction: &mut Transaction<'static, DB>,
-        key: &IdempotencyKey,
-        value: &T,
+        keys: &[&str],
+        value: &impl Serialize,
     ) -> Result<(), Failure<E>> {
         let result = write(value).map_err(told)?;
-        let kept = DB::keep(transaction, &self.table, key.as_str(), &result).await;
+        let kept = DB::keep(transaction, &self.table, keys, &result).await;
         if kept.map_err(Failure::of)? {
             Ok(())
         } else {
@@ -262,20 +249,39 @@ impl Idempotency {
         }
     }
 
-    async fn fail_if_busy<DB: Engine, E: From<Error> + StdError + 'static>(
+    /// What can be told without waiting, before the transaction: what was done, or that it is being
+    /// done.
+    async fn look<DB: Engine, E: From<Error> + StdError + 'static>(
         &self,
         pool: &Pool<DB>,
         key: &IdempotencyKey,
-    ) -> Result<(), Failure<E>> {
+    ) -> Result<Option<Record>, Failure<E>> {
         if self.waits || !DB::ASKS_WHETHER_BUSY {
-            return Ok(());
+            return Ok(None);
         }
         let mut connection = pool.acquire().await.map_err(Failure::of)?;
         let busy = DB::is_busy(&mut connection, &self.table, key.as_str()).await;
-        if busy.map_err(Failure::of)? {
-            return Err(told(IdempotencyError::InProgress));
+        if !busy.map_err(Failure::of)? {
+            return Ok(None);
         }
-        Ok(())
+        // One that repeats what was done has its row, too.
+        let known = DB::known(&mut connection, &self.table, &[key.as_str()]).await;
+        match known.map_err(Failure::of)?.pop() {
+            Some(record) => Ok(Some(record)),
+            None => Err(told(IdempotencyError::InProgress)),
+        }
+    }
+
+    /// A key must count for as long as a call that lost its answer may ask for it.
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.ttl >= 2 * self.policy.timeout {
+            return Ok(());
+        }
+        Err(ConfigError::OutOfRange {
+            setting: "ttl",
+            given: format!("{:?} with a timeout of {:?}", self.ttl, self.policy.timeout),
+            instead: "twice the timeout of `retry_policy` or more; 24 h is the default",
+        })
     }
 }
 
@@ -353,6 +359,11 @@ fn is_lockless<DB: Engine>(pool: &Pool<DB>) -> bool {
     pool.connector().is_ok_and(|connector| connector.is_dsql())
 }
 
+/// Whether a key that was used for this request is now used for another.
+fn is_another(then: Option<&[u8]>, key: &IdempotencyKey) -> bool {
+    matches!((then, key.fingerprint()), (Some(then), Some(now)) if then != now)
+}
+
 fn told<E: From<Error> + StdError + 'static>(error: IdempotencyError) -> Failure<E> {
     Failure::last(Error::from(error))
 }
@@ -369,11 +380,7 @@ fn write(value: &impl Serialize) -> Result<String, IdempotencyError> {
 }
 
 fn read<T: DeserializeOwned>(record: Record, key: &IdempotencyKey) -> Result<T, IdempotencyError> {
-    let reused = matches!(
-        (&record.fingerprint, key.fingerprint()),
-        (Some(then), Some(now)) if then != now
-    );
-    if reused {
+    if is_another(record.fingerprint.as_deref(), key) {
         return Err(IdempotencyError::KeyReused);
     }
     let result = record.result.ok_or(IdempotencyError::TransactionEnded)?;

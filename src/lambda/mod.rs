@@ -50,7 +50,7 @@ use crate::telemetry;
 
 mod sqs;
 
-pub use self::sqs::SqsConsumer;
+pub use self::sqs::{SqsConsumer, message_key};
 
 /// How much of an invocation's time is kept for saying what went wrong, at most.
 const REPLY_MARGIN: Duration = Duration::from_millis(500);

@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
@@ -37,9 +38,9 @@ const WORTHWHILE: Duration = Duration::from_millis(100);
 /// - Messages are worked on in chunks, each in a transaction of its own.
 /// - A chunk that fails by a message of it (an error of the app's own, or of a statement) is halved
 ///   until that message is alone: the others are stored, and it is reported.
-/// - A message that was received before is worked on alone, after the others, so that one that
-///   always fails costs nobody else anything. After the queue's `maxReceiveCount` SQS moves it to
-///   the dead-letter queue.
+/// - Messages that were received before are worked on apart, after the others, so that one that
+///   always fails does not hold up those that come for the first time. After the queue's
+///   `maxReceiveCount` SQS moves it to the dead-letter queue.
 /// - When the database is away, or the invocation's time is over, the rest is reported unseen.
 /// - On a FIFO queue order is kept: after the first failure everything is reported, as AWS asks
 ///   (AWS Lambda developer guide, "Implementing partial batch responses").
@@ -84,7 +85,7 @@ impl<DB: Engine> SqsConsumer<DB> {
             pool: pool.clone(),
             idempotency: Idempotency::keeping(TTL),
             chunk_size: NonZeroUsize::MIN.saturating_add(99),
-            key: Arc::new(key_of),
+            key: Arc::new(message_key),
         }
     }
 
@@ -107,8 +108,10 @@ impl<DB: Engine> SqsConsumer<DB> {
 
     /// What makes two messages the same. Default: the queue's ARN with the message's id.
     ///
-    /// Whoever sends a message twice gives it two ids; a key of the sender's own, in the body or an
-    /// attribute, tells them. A message for which this is an error is reported as failed.
+    /// Whoever sends a message twice gives it two ids, and so does SQS where it is moved back from a
+    /// dead-letter queue; a key of the sender's own, in the body or an attribute, tells them. A
+    /// message for which this is an error is reported as failed, as is one whose key came
+    /// [with another request](IdempotencyKey::for_request).
     #[must_use]
     pub fn key_by<F>(mut self, key: F) -> Self
     where
@@ -192,9 +195,8 @@ impl<DB: Engine> SqsConsumer<DB> {
         for message in messages {
             match chunks.back_mut() {
                 Some(chunk)
-                    if !is_suspect(&message)
-                        && chunk.len() < self.chunk_size.get()
-                        && !chunk.iter().any(is_suspect) =>
+                    if chunk.len() < self.chunk_size.get()
+                        && chunk.last().map(&is_suspect) == Some(is_suspect(&message)) =>
                 {
                     chunk.push(message);
                 }
@@ -225,8 +227,15 @@ impl<DB: Engine> SqsConsumer<DB> {
             let key = key.map_err(|error| (About::Message, error.to_string()))?;
             items.push((key, *message));
         }
-        let stored = self.idempotency.each_once(&self.pool, &items, work).await;
-        stored.map_err(|error| (About::of(&error), error.to_string()))
+        let has_begun = AtomicBool::new(false);
+        let stored = self
+            .idempotency
+            .each_once(&self.pool, &items, &has_begun, work)
+            .await;
+        stored.map_err(|error| {
+            let about = About::of(&error, has_begun.load(Ordering::Relaxed));
+            (about, error.to_string())
+        })
     }
 }
 
@@ -242,28 +251,35 @@ enum About {
 }
 
 impl About {
-    fn of(error: &(dyn StdError + 'static)) -> Self {
+    /// `has_begun` is whether any work was done: before that no message can be to blame.
+    fn of(error: &(dyn StdError + 'static), has_begun: bool) -> Self {
         let error = sqlx_error(error);
-        if let Some(sqlx::Error::Io(error)) = error
-            && error.kind() == io::ErrorKind::TimedOut
-        {
-            // More often work that is slow than a database that is.
-            return Self::Chunk;
-        }
         match error.map(ErrorKind::of) {
+            Some(ErrorKind::KeyReused) => Self::Message,
+            Some(ErrorKind::Conflict | ErrorKind::InProgress) => Self::Chunk,
+            _ if !has_begun => Self::Database,
             None | Some(ErrorKind::Statement) => Self::Message,
-            Some(
-                ErrorKind::Conflict
-                | ErrorKind::InProgress
-                | ErrorKind::KeyReused
-                | ErrorKind::Protocol,
-            ) => Self::Chunk,
+            Some(ErrorKind::Protocol) => Self::Chunk,
+            // Work that is slow, more often than a database that is.
+            Some(_) if is_timeout(error) => Self::Chunk,
             Some(_) => Self::Database,
         }
     }
 }
 
-fn key_of(message: &SqsMessage) -> Result<IdempotencyKey, ConfigError> {
+fn is_timeout(error: Option<&sqlx::Error>) -> bool {
+    matches!(error, Some(sqlx::Error::Io(error)) if error.kind() == io::ErrorKind::TimedOut)
+}
+
+/// The key of a message, by its queue's ARN and its id, which SQS keeps for each time that it hands
+/// the message out.
+///
+/// A message that is moved back from a dead-letter queue gets another id, as one that is sent twice.
+///
+/// # Errors
+///
+/// [`ConfigError::OutOfRange`] for a message without an id, which SQS does not send.
+pub fn message_key(message: &SqsMessage) -> Result<IdempotencyKey, ConfigError> {
     let queue = message.event_source_arn.as_deref().unwrap_or("sqs");
     IdempotencyKey::new(id(message))?.within(queue)
 }

@@ -19,10 +19,12 @@ on_both_engines! {
     a_repeat_gets_what_came_of_it_the_first_time,
     what_failed_is_tried_again,
     duplicates_at_the_same_time_wait_for_one,
+    every_isolation_level_lets_one_take_effect,
     one_of_those_that_wait_takes_over_where_it_failed,
     a_duplicate_can_fail_at_once,
     waiting_for_a_duplicate_ends,
     a_key_is_for_one_request,
+    a_key_counts_for_longer_than_a_call_takes,
     keys_expire,
     results_are_small_and_of_one_type,
     work_leaves_its_transaction_alone,
@@ -167,6 +169,38 @@ async fn duplicates_at_the_same_time_wait_for_one<DB: TestEngine>() {
     pool.close().await;
 }
 
+async fn every_isolation_level_lets_one_take_effect<DB: TestEngine>() {
+    let (plane, pool) = pool_of::<DB>(1).await;
+    let levels = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"];
+    let set = match plane.server().engine() {
+        Engine::Postgres => "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL",
+        Engine::MySql => "SET SESSION TRANSACTION ISOLATION LEVEL",
+    };
+    for (round, level) in (0..).zip(levels) {
+        let set: &'static str = Box::leak(format!("{set} {level}").into_boxed_str());
+        let settings = PoolOptions::new()
+            .max_connections(8)
+            .after_connect(move |connection, _| Box::pin(DB::raw_on(connection, set)));
+        let at_level = plane.pool(settings).await;
+        let idempotency = Idempotency::new().retry_policy(soon().max_attempts(20));
+        let key = key(level.split(' ').next().unwrap());
+        let calls = (0..16).map(|call| enter(&idempotency, &at_level, &key, call));
+        let done: Vec<_> = join_all(calls)
+            .await
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
+        let first = done.iter().filter(|once| !once.is_repeat()).count();
+        assert_eq!(
+            (first, entries(&pool).await),
+            (1, round + 1),
+            "{level}: {done:?}"
+        );
+        at_level.close().await;
+    }
+    pool.close().await;
+}
+
 /// A call that has its key, and goes on when it is told to.
 struct Held {
     has_begun: Arc<Notify>,
@@ -278,6 +312,16 @@ async fn a_key_is_for_one_request<DB: TestEngine>() {
             .unwrap();
         assert_eq!(first, Once::First(number), "{other}");
     }
+    pool.close().await;
+}
+
+async fn a_key_counts_for_longer_than_a_call_takes<DB: TestEngine>() {
+    let (_plane, pool) = pool_of::<DB>(1).await;
+    let long = RetryPolicy::new().timeout(Duration::from_secs(31));
+    let brief = Idempotency::new().ttl(Duration::from_secs(60)).unwrap();
+    let error = enter(&brief.retry_policy(long), &pool, &key("a"), 1).await;
+    let said = error.unwrap_err().to_string();
+    assert!(said.contains("twice the timeout"), "{said}");
     pool.close().await;
 }
 
@@ -478,9 +522,9 @@ async fn a_statement_that_commits_is_done_once() {
 
 #[test]
 fn settings_that_cannot_work_are_refused() {
-    let ttl = Idempotency::new().ttl(Duration::from_millis(999));
+    let ttl = Idempotency::new().ttl(Duration::from_secs(59));
     let said = ttl.unwrap_err().to_string();
-    assert!(said.contains("1 s to 10 years"), "{said}");
+    assert!(said.contains("1 min to 10 years"), "{said}");
     let table = Idempotency::new().table_name("keys; DROP TABLE orders");
     let said = table.unwrap_err().to_string();
     assert!(said.contains("letters, digits"), "{said}");

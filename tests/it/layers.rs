@@ -380,6 +380,7 @@ fn the_page_on_settings_names_them_all() {
             "retry_policy",
             "idempotency/mod",
             "lambda/sqs",
+            "login/secret/agent",
         ]
         .map(|file| root.join("src").join(file).with_extension("rs")),
     );

@@ -20,7 +20,10 @@ use crate::plane::{Plane, TestEngine, on_both_engines};
 on_both_engines! {
     a_batch_that_comes_again_is_done_once,
     a_poison_message_is_reported_alone,
-    messages_that_failed_before_are_worked_on_alone_and_last,
+    messages_that_failed_before_are_worked_on_apart_and_last,
+    work_that_ends_its_transaction_is_not_taken_for_done,
+    a_key_that_comes_with_another_message_is_reported,
+    a_silent_database_is_asked_once,
     a_fifo_queue_stops_at_the_first_failure,
     messages_share_keys_of_their_senders,
     a_batch_in_two_functions_at_once_is_done_once,
@@ -236,7 +239,7 @@ async fn a_poison_message_is_reported_alone<DB: TestEngine>() {
     pool.close().await;
 }
 
-async fn messages_that_failed_before_are_worked_on_alone_and_last<DB: TestEngine>() {
+async fn messages_that_failed_before_are_worked_on_apart_and_last<DB: TestEngine>() {
     let (_plane, pool) = pool_of::<DB>(2).await;
     let consumer = SqsConsumer::new(&pool);
     let receives = [1, 4, 1, 2, 1];
@@ -244,8 +247,78 @@ async fn messages_that_failed_before_are_worked_on_alone_and_last<DB: TestEngine
     let event = serde_json::from_value(json!({ "Records": records })).unwrap();
     let work = Work::poisoned(&[1]);
     assert_eq!(consume(&consumer, event, &work).await, [1]);
-    assert_eq!(work.calls(), [vec![0, 2, 4], vec![1], vec![3]]);
+    assert_eq!(work.calls(), [vec![0, 2, 4], vec![1, 3], vec![1], vec![3]]);
     assert_eq!(stored(&pool).await, (4, 4));
+    pool.close().await;
+}
+
+async fn work_that_ends_its_transaction_is_not_taken_for_done<DB: TestEngine>() {
+    let (_plane, pool) = pool_of::<DB>(2).await;
+    let consumer = SqsConsumer::new(&pool);
+    let response = consumer.consume(batch(STANDARD, 0..3), |transaction, _| {
+        Box::pin(async move {
+            DB::raw_on(&mut *transaction, "INSERT INTO ledger VALUES (1)").await?;
+            DB::raw_on(&mut *transaction, "ROLLBACK").await
+        })
+    });
+    assert_eq!(failed(&response.await), [0, 1, 2]);
+    // In PostgreSQL a statement that fails ends the transaction, whoever hides it.
+    let response = consumer.consume(batch(STANDARD, 0..3), |transaction, messages| {
+        let count = messages.len();
+        Box::pin(async move {
+            let insert = format!(
+                "INSERT INTO ledger VALUES {}",
+                vec!["(1)"; count].join(", ")
+            );
+            DB::raw_on(&mut *transaction, Box::leak(insert.into_boxed_str())).await?;
+            let _ = DB::raw_on(&mut *transaction, "SELECT nonsense").await;
+            Ok::<_, sqlx::Error>(())
+        })
+    });
+    let left = failed(&response.await).len();
+    assert_eq!(usize::try_from(stored(&pool).await.0).unwrap(), 3 - left);
+    pool.close().await;
+}
+
+async fn a_key_that_comes_with_another_message_is_reported<DB: TestEngine>() {
+    let (_plane, pool) = pool_of::<DB>(2).await;
+    // Two for each key, of which the second is for something else.
+    let consumer = SqsConsumer::new(&pool).key_by(|message| {
+        let body = message.body.as_deref().unwrap();
+        let number: usize = body.parse().unwrap();
+        Ok(IdempotencyKey::new((number / 2).to_string())?.for_request(body))
+    });
+    let work = Work::default();
+    assert_eq!(
+        consume(&consumer, batch(STANDARD, 0..6), &work).await,
+        [1, 3, 5]
+    );
+    assert_eq!(
+        consume(&consumer, batch(STANDARD, 0..6), &work).await,
+        [1, 3, 5]
+    );
+    assert_eq!(stored(&pool).await, (3, 3));
+    pool.close().await;
+}
+
+async fn a_silent_database_is_asked_once<DB: TestEngine>() {
+    let (plane, pool) = pool_of::<DB>(1).await;
+    let gateway = plane.server().gateway();
+    let idempotency = Idempotency::new().retry_policy(soon().timeout(Duration::from_millis(300)));
+    let consumer = SqsConsumer::new(&pool)
+        .idempotency(idempotency)
+        .chunk_size(of(1));
+    let work = Work::default();
+    gateway.play_at_connect(1, ConnectFault::Silence);
+    gateway.kill_connections();
+    let left = consume(&consumer, batch(STANDARD, 0..10), &work).await;
+    assert_eq!(left, (0..10).collect::<Vec<_>>());
+    assert_eq!(work.calls().len(), 0);
+    // Nor is a message to blame for a table that is not there.
+    let absent = Idempotency::new().table_name("absent").unwrap();
+    let consumer = SqsConsumer::new(&pool).idempotency(absent);
+    let left = consume(&consumer, batch(STANDARD, 0..10), &work).await;
+    assert_eq!((left.len(), work.calls().len()), (10, 0));
     pool.close().await;
 }
 

@@ -14,11 +14,9 @@ mod postgres;
 pub struct Claim<'a> {
     /// Checked to be a name, since it becomes part of statements.
     pub table: &'a str,
-    /// In order, so that two transactions do not wait for each other.
-    pub keys: &'a [&'a str],
-    pub fingerprint: Option<&'a [u8]>,
-    /// JSON, where it is known before the work is done.
-    pub result: Option<&'a str>,
+    /// With the fingerprints of their requests, in order, so that two transactions do not wait for
+    /// each other.
+    pub keys: &'a [(&'a str, Option<&'a [u8]>)],
     pub ttl: Duration,
     /// Whether a transaction that has one of the keys already is waited for.
     pub waits: bool,
@@ -33,7 +31,6 @@ pub struct Record {
     pub fingerprint: Option<Vec<u8>>,
     /// JSON. Nothing where the work committed its transaction itself.
     pub result: Option<String>,
-    pub has_expired: bool,
 }
 
 /// What is done with the table.
@@ -63,7 +60,7 @@ pub trait Keys: Database {
         key: &str,
     ) -> impl Future<Output = Result<bool, Error>> + Send;
 
-    /// Writes the keys, and says whether all of them are this transaction's; else some are
+    /// Writes the keys, in the place of those that have expired too, and says whether all of them are this transaction's; else some are
     /// another's, or were committed before.
     ///
     /// # Cancel safety
@@ -74,18 +71,7 @@ pub trait Keys: Database {
         claim: Claim<'_>,
     ) -> impl Future<Output = Result<bool, Error>> + Send;
 
-    /// Deletes those of `keys` that have expired, where a claim does not take them over.
-    ///
-    /// # Cancel safety
-    ///
-    /// Not cancel safe, as any statement.
-    fn forget_expired(
-        connection: &mut Self::Connection,
-        table: &str,
-        keys: &[&str],
-    ) -> impl Future<Output = Result<(), Error>> + Send;
-
-    /// What was committed with `keys`, and has not been deleted.
+    /// What was committed with those of `keys` that have not expired.
     ///
     /// # Cancel safety
     ///
@@ -96,7 +82,8 @@ pub trait Keys: Database {
         keys: &[&str],
     ) -> impl Future<Output = Result<Vec<Record>, Error>> + Send;
 
-    /// Adds the result to a key that was claimed; `false` where it is there no more.
+    /// Adds the result to keys that were claimed; `false` where they are not this transaction's any
+    /// more, since the work has ended it.
     ///
     /// # Cancel safety
     ///
@@ -104,7 +91,7 @@ pub trait Keys: Database {
     fn keep(
         connection: &mut Self::Connection,
         table: &str,
-        key: &str,
+        keys: &[&str],
         result: &str,
     ) -> impl Future<Output = Result<bool, Error>> + Send;
 

@@ -6,7 +6,7 @@ use sqlx::{
     raw_sql,
 };
 
-use super::{Claim, Duration, Keys, Record, micros};
+use super::{Claim, Keys, Record, micros};
 
 impl FromRow<'_, MySqlRow> for Record {
     fn from_row(row: &MySqlRow) -> Result<Self, Error> {
@@ -14,7 +14,6 @@ impl FromRow<'_, MySqlRow> for Record {
             key: row.try_get(0)?,
             fingerprint: row.try_get(1)?,
             result: row.try_get(2)?,
-            has_expired: row.try_get(3)?,
         })
     }
 }
@@ -27,10 +26,6 @@ fn push_keys(builder: &mut QueryBuilder<MySql>, keys: &[&str]) {
         list.push_bind((*key).to_owned());
     }
     builder.push(")");
-}
-
-fn expiry(ttl: Duration) -> String {
-    format!("UTC_TIMESTAMP(6) + INTERVAL {} MICROSECOND", micros(ttl))
 }
 
 impl Keys for MySql {
@@ -85,35 +80,28 @@ impl Keys for MySql {
 
     /// `INSERT` waits for a transaction that has the key. `ON DUPLICATE KEY` gives it an
     /// exclusive lock then, where `IGNORE` gives a shared one, with which waiters deadlock. How
-    /// many rows it affects does not tell a new key from an old one, so an old one is counted
-    /// as an insert id.
+    /// many rows it affects does not tell a new key from an old one, so one that still counts is
+    /// told as an insert id. Assignments are made in order, so the expiry is the last.
     async fn claim(connection: &mut MySqlConnection, claim: Claim<'_>) -> Result<bool, Error> {
+        const COUNTS: &str = "expires_at > UTC_TIMESTAMP(6)";
+        let ttl = micros(claim.ttl);
         let mut insert = QueryBuilder::new(format!(
-            "INSERT INTO {} (idempotency_key, fingerprint, result, expires_at) ",
+            "INSERT INTO {} (idempotency_key, fingerprint, expires_at) ",
             claim.table
         ));
-        let expiry = expiry(claim.ttl);
-        insert.push_values(claim.keys, |mut row, key| {
+        insert.push_values(claim.keys, |mut row, (key, fingerprint)| {
             row.push_bind((*key).to_owned())
-                .push_bind(claim.fingerprint.map(<[u8]>::to_vec))
-                .push_bind(claim.result.map(str::to_owned))
-                .push(&expiry);
+                .push_bind(fingerprint.map(<[u8]>::to_vec))
+                .push(format!("UTC_TIMESTAMP(6) + INTERVAL {ttl} MICROSECOND"));
         });
-        insert.push(" ON DUPLICATE KEY UPDATE result = IF(LAST_INSERT_ID(1), result, result)");
-        let inserted = insert.build().execute(connection).await?;
-        Ok(inserted.last_insert_id() == 0)
-    }
-
-    async fn forget_expired(
-        connection: &mut MySqlConnection,
-        table: &str,
-        keys: &[&str],
-    ) -> Result<(), Error> {
-        let mut delete =
-            QueryBuilder::new(format!("DELETE FROM {table} WHERE idempotency_key IN "));
-        push_keys(&mut delete, keys);
-        delete.push(" AND expires_at <= UTC_TIMESTAMP(6)");
-        delete.build().execute(connection).await.map(drop)
+        insert.push(format!(
+            " ON DUPLICATE KEY UPDATE \
+             fingerprint = IF({COUNTS}, fingerprint, VALUES(fingerprint)), \
+             result = IF({COUNTS}, IF(LAST_INSERT_ID(1), result, result), NULL), \
+             expires_at = IF({COUNTS}, expires_at, VALUES(expires_at))"
+        ));
+        let insert = insert.build().persistent(claim.keys.len() == 1);
+        Ok(insert.execute(connection).await?.last_insert_id() == 0)
     }
 
     async fn known(
@@ -122,27 +110,28 @@ impl Keys for MySql {
         keys: &[&str],
     ) -> Result<Vec<Record>, Error> {
         let mut select = QueryBuilder::new(format!(
-            "SELECT idempotency_key, fingerprint, result, expires_at <= UTC_TIMESTAMP(6) \
-             FROM {table} WHERE idempotency_key IN "
+            "SELECT idempotency_key, fingerprint, result FROM {table} WHERE idempotency_key IN "
         ));
         push_keys(&mut select, keys);
-        select.build_query_as().fetch_all(connection).await
+        select.push(" AND expires_at > UTC_TIMESTAMP(6)");
+        // A text for each number of keys would push the app's own statements out of the cache.
+        let select = select.build_query_as().persistent(keys.len() == 1);
+        select.fetch_all(connection).await
     }
 
     async fn keep(
         connection: &mut MySqlConnection,
         table: &str,
-        key: &str,
+        keys: &[&str],
         result: &str,
     ) -> Result<bool, Error> {
-        let kept = query(AssertSqlSafe(format!(
-            "UPDATE {table} SET result = ? WHERE idempotency_key = ?"
-        )))
-        .bind(result)
-        .bind(key)
-        .execute(connection)
-        .await?;
-        Ok(kept.rows_affected() == 1)
+        let mut update = QueryBuilder::new(format!("UPDATE {table} SET result = "));
+        update.push_bind(result.to_owned());
+        update.push(" WHERE idempotency_key IN ");
+        push_keys(&mut update, keys);
+        let update = update.build().persistent(keys.len() == 1);
+        let updated = update.execute(connection).await?.rows_affected();
+        Ok(updated == keys.len() as u64)
     }
 
     async fn purge(

@@ -13,7 +13,6 @@ impl FromRow<'_, PgRow> for Record {
             key: row.try_get(0)?,
             fingerprint: row.try_get(1)?,
             result: row.try_get(2)?,
-            has_expired: row.try_get(3)?,
         })
     }
 }
@@ -53,6 +52,7 @@ impl Keys for Postgres {
     /// with the transaction, so that an RDS Proxy does not pin for it.
     async fn claim(connection: &mut PgConnection, claim: Claim<'_>) -> Result<bool, Error> {
         let table = claim.table;
+        let (keys, fingerprints): (Vec<_>, Vec<_>) = claim.keys.iter().copied().unzip();
         let lock = format!("hashtextextended('{table} ' || key, 0)");
         let once_it_is_ours = match (claim.lockless, claim.waits) {
             (true, _) => String::new(),
@@ -60,25 +60,20 @@ impl Keys for Postgres {
             (false, false) => format!("WHERE pg_try_advisory_xact_lock({lock})"),
         };
         let claimed = query(AssertSqlSafe(format!(
-            "INSERT INTO {table} AS old (idempotency_key, fingerprint, result, expires_at) \
-             SELECT key, $2, $3, now() + $4 * interval '1 microsecond' \
-             FROM unnest($1::text[]) AS key {once_it_is_ours} \
+            "INSERT INTO {table} AS old (idempotency_key, fingerprint, expires_at) \
+             SELECT key, mark, now() + $3 * interval '1 microsecond' \
+             FROM unnest($1::text[], $2::bytea[]) AS claimed (key, mark) {once_it_is_ours} \
              ON CONFLICT (idempotency_key) DO UPDATE SET \
-                fingerprint = excluded.fingerprint, result = excluded.result, \
+                fingerprint = excluded.fingerprint, result = NULL, \
                 expires_at = excluded.expires_at \
              WHERE old.expires_at <= now()"
         )))
-        .bind(claim.keys)
-        .bind(claim.fingerprint)
-        .bind(claim.result)
+        .bind(keys)
+        .bind(fingerprints)
         .bind(micros(claim.ttl))
         .execute(connection)
         .await?;
         Ok(claimed.rows_affected() == claim.keys.len() as u64)
-    }
-
-    async fn forget_expired(_: &mut PgConnection, _: &str, _: &[&str]) -> Result<(), Error> {
-        Ok(())
     }
 
     async fn known(
@@ -87,8 +82,8 @@ impl Keys for Postgres {
         keys: &[&str],
     ) -> Result<Vec<Record>, Error> {
         query_as(AssertSqlSafe(format!(
-            "SELECT idempotency_key, fingerprint, result, expires_at <= now() FROM {table} \
-             WHERE idempotency_key = ANY($1)"
+            "SELECT idempotency_key, fingerprint, result FROM {table} \
+             WHERE idempotency_key = ANY($1) AND expires_at > now()"
         )))
         .bind(keys)
         .fetch_all(connection)
@@ -98,17 +93,17 @@ impl Keys for Postgres {
     async fn keep(
         connection: &mut PgConnection,
         table: &str,
-        key: &str,
+        keys: &[&str],
         result: &str,
     ) -> Result<bool, Error> {
         let kept = query(AssertSqlSafe(format!(
-            "UPDATE {table} SET result = $2 WHERE idempotency_key = $1"
+            "UPDATE {table} SET result = $2 WHERE idempotency_key = ANY($1)"
         )))
-        .bind(key)
+        .bind(keys)
         .bind(result)
         .execute(connection)
         .await?;
-        Ok(kept.rows_affected() == 1)
+        Ok(kept.rows_affected() == keys.len() as u64)
     }
 
     async fn purge(connection: &mut PgConnection, table: &str, limit: u32) -> Result<u64, Error> {

@@ -88,7 +88,9 @@ impl SecretLoginProvider {
         refused: Option<&str>,
     ) -> Result<Secret, LoginError> {
         let was_refused = refused.is_some();
-        let mut current = self.read_current(was_refused).await?;
+        // What an agent kept may be what was refused before.
+        let afresh = was_refused || !memory.refused.is_empty();
+        let mut current = self.read_current(afresh).await?;
         let begins = memory.current.is_none();
         if memory.current.as_deref() == Some(&current.version) {
             memory.refused.extend(refused.map(str::to_owned));
