@@ -15,6 +15,7 @@
 //! | RDS Proxy: shared connections, pinning, its limits and words | [`SandboxBuilder::proxies`], [`Gateway::proxy_metrics`] |
 //! | Aurora DSQL: its tokens, conflicts and sessions of an hour | [`SandboxBuilder::dsql`], [`Sandbox::dsql`] |
 //! | Secrets Manager: secrets of real users, rotated step by step | [`Sandbox::secrets`], [`Sandbox::create_secret`], [`Sandbox::rotate_step`] |
+//! | the RDS Data API: SQL over HTTP, its transactions, limits and words | [`Sandbox::data_api`], [`DataApi::play_next`] |
 //! | faults | [`Gateway::play_next`], [`Gateway::play_at_connect`], [`Gateway::play_at_commit`], [`Gateway::silence_connections`], [`Gateway::kill_connections`], [`Server::demote`], [`Server::kill`], [`Server::restart`] |
 //! | servers without a gateway, or set up differently | [`backend`] |
 //! | the same on the command line, with faults by HTTP | `rds-sandbox --help` |
@@ -25,6 +26,7 @@ mod aws;
 pub mod backend;
 mod certificate;
 mod clock;
+mod data_api;
 mod endpoint;
 mod error;
 mod event;
@@ -37,12 +39,14 @@ mod refusal;
 mod sandbox;
 mod secrets;
 mod server;
+mod signature;
 mod sigv4;
 pub mod token;
 
 pub use aws::AwsKeys;
 pub use certificate::Certificates;
 pub use clock::Clock;
+pub use data_api::{DataApi, DataApiFailure, DataApiFault, DataApiOperation, DataApiOptions};
 pub use endpoint::Endpoint;
 pub use error::Error;
 pub use event::{Engine, EventLog, LoginEvent, Verdict};

@@ -3,11 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::sync::OnceCell;
+
 use crate::backend::{Account, Guard, MariaDb, Postgres};
+use crate::data_api::Cluster;
 use crate::gateway::{GatewaySetup, LOOPBACK, ProxyOptions, Upstream};
+use crate::secrets::{self, DatabaseLogin};
 use crate::server::Backend;
 use crate::{
-    AwsKeys, Certificates, Clock, Endpoint, Engine, Error, Gateway, SecretsManager, Server,
+    AwsKeys, Certificates, Clock, DataApi, DataApiOptions, Endpoint, Engine, Error, Gateway,
+    Rotation, SecretsManager, Server,
 };
 
 /// A local stand-in for the databases of one AWS account in one region.
@@ -41,6 +46,7 @@ pub struct Sandbox {
     mysql_proxy: Option<Server>,
     dsql: Option<Server>,
     secrets: SecretsManager,
+    data_api: DataApi,
     aws: AwsKeys,
     clock: Clock,
     certificates: Certificates,
@@ -134,9 +140,15 @@ impl Sandbox {
         &self.secrets
     }
 
+    /// The RDS Data API of its databases.
+    pub fn data_api(&self) -> &DataApi {
+        &self.data_api
+    }
+
     /// Ends everything and waits until no process and no file is left. Servers that are shared
     /// with others go on.
     pub async fn end(self) {
+        drop(self.data_api);
         let fronts = self.postgres_proxy.into_iter().chain(self.mysql_proxy);
         let fronts = fronts.chain(self.dsql);
         for server in fronts.chain(self.postgres).chain(self.mysql) {
@@ -156,6 +168,7 @@ pub struct SandboxBuilder {
     mysql: Choice<MariaDb>,
     proxy: Option<ProxyOptions>,
     dsql: bool,
+    data_api: DataApiOptions,
 }
 
 /// Which server to put behind a gateway.
@@ -239,6 +252,12 @@ impl SandboxBuilder {
         self
     }
 
+    /// With a Data API that differs from the usual one: see [`Sandbox::data_api`].
+    pub fn data_api(mut self, options: DataApiOptions) -> Self {
+        self.data_api = options;
+        self
+    }
+
     /// Starts everything.
     ///
     /// # Errors
@@ -275,6 +294,13 @@ impl SandboxBuilder {
         let postgres = plane.serve_instance(postgres).await?;
         let mysql = plane.serve_instance(mysql).await?;
         let secrets = SecretsManager::start(plane.aws.clone(), plane.clock.clone()).await?;
+        let servers = [&postgres, &mysql].into_iter().flatten();
+        let clusters = servers
+            .filter_map(|server| cluster(server, &secrets))
+            .collect();
+        let (keys, reader) = (plane.aws.clone(), secrets.reader());
+        let clock = plane.clock.clone();
+        let data_api = DataApi::start(keys, clock, self.data_api, clusters, reader).await?;
         let Plane {
             aws,
             clock,
@@ -290,6 +316,7 @@ impl SandboxBuilder {
             mysql_proxy,
             dsql,
             secrets,
+            data_api,
             aws,
             clock,
             certificates,
@@ -297,6 +324,37 @@ impl SandboxBuilder {
             directory,
         })
     }
+}
+
+/// A server as the Data API knows it, and the secret that goes with it.
+fn cluster(server: &Server, secrets: &SecretsManager) -> Option<Cluster> {
+    let engine = server.engine();
+    let name = match engine {
+        Engine::Postgres => "postgres",
+        Engine::MySql => "mysql",
+    };
+    // Other sandboxes may use the server, too.
+    let username = format!("data_api_{}", &secrets::random_id()[..8]);
+    let database = server.endpoint().database.clone();
+    let value = secrets::value(server, &username, &secrets::new_password(), &database);
+    let secret = format!("sandbox/data-api/{name}");
+    let login = DatabaseLogin {
+        engine,
+        database,
+        rotation: Rotation::SingleUser,
+    };
+    secrets.put_login(&secret, &value, login);
+    Some(Cluster {
+        engine,
+        arn: format!(
+            "arn:aws:rds:{}:123456789012:cluster:sandbox-{name}",
+            server.aws.region
+        ),
+        secret_arn: secrets.arn(&secret)?,
+        username,
+        user: OnceCell::new(),
+        backend: server.backend.downgrade(),
+    })
 }
 
 /// What a gateway plays.

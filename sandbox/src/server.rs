@@ -1,7 +1,7 @@
 //! One engine of a sandbox.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -27,6 +27,39 @@ pub struct Server {
 pub(crate) enum Backend {
     Postgres(Arc<Postgres>),
     MariaDb(Arc<MariaDb>),
+}
+
+/// The same, without keeping it.
+pub(crate) enum WeakBackend {
+    Postgres(Weak<Postgres>),
+    MariaDb(Weak<MariaDb>),
+}
+
+impl Backend {
+    pub(crate) fn downgrade(&self) -> WeakBackend {
+        match self {
+            Self::Postgres(server) => WeakBackend::Postgres(Arc::downgrade(server)),
+            Self::MariaDb(server) => WeakBackend::MariaDb(Arc::downgrade(server)),
+        }
+    }
+
+    /// Creates a user with a password who may do what `app` may.
+    pub(crate) async fn put_owner(&self, username: &str, password: &str) -> Result<(), Error> {
+        match self {
+            Self::Postgres(server) => server.put_owner(username, password).await,
+            Self::MariaDb(server) => server.put_owner(username, password).await,
+        }
+    }
+}
+
+impl WeakBackend {
+    /// The server, unless it has ended.
+    pub(crate) fn upgrade(&self) -> Option<Backend> {
+        match self {
+            Self::Postgres(server) => server.upgrade().map(Backend::Postgres),
+            Self::MariaDb(server) => server.upgrade().map(Backend::MariaDb),
+        }
+    }
 }
 
 impl Server {

@@ -274,6 +274,23 @@ impl MariaDb {
         Ok(())
     }
 
+    /// Creates a user with a password who has all rights on all databases.
+    pub(crate) async fn put_owner(&self, username: &str, password: &str) -> Result<(), Error> {
+        // Not `*.*`, which would let it write where others may only read.
+        let sql = format!(
+            "CREATE USER `{username}`@'%' IDENTIFIED BY '{password}';
+             GRANT ALL ON `%`.* TO `{username}`@'%'"
+        );
+        // The statement holds a password.
+        let admin = self.daemon.admin.clone().disable_statement_logging();
+        let mut connection = admin.connect().await?;
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&mut connection)
+            .await?;
+        connection.close().await?;
+        Ok(())
+    }
+
     /// The password of the user `report`, who does not log in with IAM tokens.
     pub fn report_password(&self) -> &str {
         &self.report_password

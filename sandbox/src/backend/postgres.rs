@@ -31,6 +31,7 @@ use crate::{Engine, Error};
 /// |---|---|---|
 /// | `postgres` | [`admin_options`](Self::admin_options) | the superuser |
 /// | `rds_iam` | not at all | who is granted it logs in with IAM tokens, as on RDS |
+/// | `rds_password` | not at all | who is granted it logs in with a password, though it be granted `rds_iam` |
 /// | `app` | IAM token | owner of the database `orders`; may create others, as `#[sqlx::test]` does |
 /// | `admin` | IAM token | what Aurora DSQL calls its first user |
 /// | `report` | [`report_password`](Self::report_password) | an ordinary user |
@@ -258,6 +259,22 @@ impl Postgres {
         Ok(())
     }
 
+    /// Creates a user with a password who becomes `app` as soon as it is logged in.
+    pub(crate) async fn put_owner(&self, username: &str, password: &str) -> Result<(), Error> {
+        let sql = format!(
+            "CREATE ROLE \"{username}\" LOGIN PASSWORD '{password}' IN ROLE app, rds_password;
+             ALTER ROLE \"{username}\" SET role = 'app'"
+        );
+        // The statement holds a password.
+        let admin = self.daemon.admin.clone().disable_statement_logging();
+        let mut connection = admin.connect().await?;
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&mut connection)
+            .await?;
+        connection.close().await?;
+        Ok(())
+    }
+
     /// The password of the user `report`, who does not log in with IAM tokens.
     pub fn report_password(&self) -> &str {
         &self.report_password
@@ -305,6 +322,7 @@ impl Postgres {
         let password = &self.report_password;
         let roles = format!(
             "CREATE ROLE rds_iam NOLOGIN;
+             CREATE ROLE rds_password NOLOGIN;
              CREATE ROLE app LOGIN CREATEDB IN ROLE rds_iam;
              CREATE ROLE admin LOGIN CREATEDB IN ROLE rds_iam;
              CREATE ROLE report LOGIN PASSWORD '{password}'"
@@ -395,13 +413,15 @@ fn configuration(home: &Path, options: &PostgresOptions) -> String {
 /// A superuser counts as a member of every role, but not for `pg_hba.conf`. The cast cuts a name
 /// that is too long just where a login cuts it.
 const IAM_GRANTS: &str = "SELECT count(*) FROM pg_roles
-    WHERE rolname = $1::text::name AND NOT rolsuper AND pg_has_role(oid, 'rds_iam', 'member')";
+    WHERE rolname = $1::text::name AND NOT rolsuper AND pg_has_role(oid, 'rds_iam', 'member')
+    AND NOT pg_has_role(oid, 'rds_password', 'member')";
 
 /// The superuser has a password because gateways hand the logins of ordinary users on: trusted,
 /// anyone on this machine could be superuser.
 const HBA: &str = "\
 # TYPE DATABASE USER     METHOD
 local  all      postgres scram-sha-256
+local  all      +rds_password scram-sha-256
 local  all      +rds_iam trust
 local  all      all      scram-sha-256
 ";

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::Failure;
 
+mod data_api;
 mod secrets;
 
 /// A listening control endpoint. Dropping it stops listening.
@@ -41,6 +42,8 @@ impl Control {
         let router = Router::new()
             .route("/", get(|| async { HELP }))
             .route("/clock", post(clock))
+            .route("/data-api/play-next", post(data_api::play_next))
+            .route("/data-api/expire-transactions", post(data_api::expire))
             .route("/secrets/put", post(secrets::put))
             .route("/secrets/create", post(secrets::create))
             .route("/secrets/rotate", post(secrets::rotate))
@@ -312,6 +315,13 @@ POST /secrets/cancel-rotation  {\"name\": \"orders/app\"}
 POST /secrets/play-next  {\"requests\": 2, \"fault\": \"throttling\"}
      faults: \"throttling\", \"decryption_failure\", \"access_denied\",
              \"internal_service_error\", \"hang\"
+POST /data-api/play-next  {\"requests\": 1, \"fault\": \"resuming\"}
+     with \"operation\" for one only: \"execute_statement\", \"batch_execute_statement\",
+             \"begin_transaction\", \"commit_transaction\", \"rollback_transaction\"
+     faults: \"resuming\", \"throttling\", \"statement_timeout\", \"expire_transaction\",
+             \"oversize\", \"close_after\", {\"before\": 503}, {\"after\": 504}: whether the answer
+             500, 503 or 504 comes instead of doing what was asked, or when it has been done
+POST /data-api/expire-transactions
 GET  /SERVER/logins    who came, and what became of it
 GET  /SERVER/metrics   connections; of a proxy also those to the database, and why some are pinned
 ";

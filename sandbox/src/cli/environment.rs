@@ -6,6 +6,7 @@ use std::path::Path;
 use sqlx_rds_sandbox::{Endpoint, Engine, Server};
 
 use super::plane::Plane;
+use super::summary::DataApiCluster;
 
 /// How the variables say who logs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +129,26 @@ pub(crate) fn environment(plane: &Plane, state: &Path, login: Login) -> Vec<Vari
     let comment = "the Secrets Manager Agent; its token is AWS_SESSION_TOKEN";
     let name = "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT";
     variables.push(Variable::new(comment, name, secrets.port()));
+    let comment = "the RDS Data API, for the AWS SDKs";
+    let endpoint = sandbox.data_api().endpoint();
+    variables.push(Variable::new(
+        comment,
+        "AWS_ENDPOINT_URL_RDS_DATA",
+        endpoint,
+    ));
+    for (engine, prefix) in [
+        (Engine::Postgres, "RDS_SANDBOX_POSTGRES_DATA_API"),
+        (Engine::MySql, "RDS_SANDBOX_MYSQL_DATA_API"),
+    ] {
+        if let Some(cluster) = DataApiCluster::of(sandbox, engine) {
+            variables.extend(data_api(engine, prefix, &cluster));
+        }
+    }
+    let first = [Engine::Postgres, Engine::MySql].into_iter();
+    let mut first = first.filter_map(|engine| Some((engine, DataApiCluster::of(sandbox, engine)?)));
+    if let Some((engine, cluster)) = first.next() {
+        variables.extend(data_api(engine, "DATA_API", &cluster));
+    }
     let comment = "where faults can be ordered by HTTP";
     let control = plane.control.endpoint().endpoint;
     variables.push(Variable::new(comment, "RDS_SANDBOX_CONTROL", control));
@@ -151,6 +172,22 @@ fn url(server: &Server, name: &str, login: Login) -> Variable {
             Variable::new(comment, name, server.token_url())
         }
     }
+}
+
+/// What a client of the Data API must tell it.
+fn data_api(engine: Engine, prefix: &str, cluster: &DataApiCluster) -> [Variable; 3] {
+    let variable = |comment: String, name: &str, value: &str| {
+        Variable::new(comment, format!("{prefix}_{name}"), value)
+    };
+    [
+        variable(
+            format!("{engine} by the Data API: the cluster"),
+            "RESOURCE_ARN",
+            &cluster.resource_arn,
+        ),
+        variable("its secret".into(), "SECRET_ARN", &cluster.secret_arn),
+        variable("its database".into(), "DATABASE", &cluster.database),
+    ]
 }
 
 /// The parts of an endpoint one by one, for programs that take no URL of ours.

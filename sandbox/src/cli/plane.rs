@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use sqlx_rds_sandbox::backend::{MariaDb, Postgres};
-use sqlx_rds_sandbox::{Engine, Error, ProxyOptions, Rotation, Sandbox};
+use sqlx_rds_sandbox::{DataApiOptions, Engine, Error, ProxyOptions, Rotation, Sandbox};
 
 use super::control::Control;
 use super::stop::{Cause, Stop};
@@ -25,6 +25,13 @@ pub(crate) struct Wanted {
     /// AWS region to sign for.
     #[arg(long, default_value = "us-east-1")]
     region: String,
+    /// Let the Data API find parameters without the service's two faults: it looks for `:name` in
+    /// dollar-quoted text, and takes the upper bound of an array's slice for a parameter.
+    #[arg(long)]
+    correct_scanner: bool,
+    /// Let the Data API ignore the member `schema`, as its first version did.
+    #[arg(long)]
+    v1: bool,
 }
 
 /// A sandbox, and the servers behind it.
@@ -41,7 +48,14 @@ impl Wanted {
             servers = self.servers() => servers?,
             cause = stop.wait() => return Ok(Err(cause)),
         };
-        let builder = Sandbox::builder().region(&self.region);
+        let mut data_api = DataApiOptions::default();
+        if self.correct_scanner {
+            data_api = data_api.correct_scanner();
+        }
+        if self.v1 {
+            data_api = data_api.v1();
+        }
+        let builder = Sandbox::builder().region(&self.region).data_api(data_api);
         let mut builder = builder.proxies(ProxyOptions::default());
         if let Some(server) = &servers.postgres {
             builder = builder.postgres_on(Arc::clone(server)).dsql();

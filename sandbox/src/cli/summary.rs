@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use sqlx_rds_sandbox::{AwsKeys, Endpoint, Engine, Server};
+use sqlx_rds_sandbox::{AwsKeys, Endpoint, Engine, Sandbox, Server};
 
 use super::control::ControlEndpoint;
 use super::plane::Plane;
@@ -24,6 +24,7 @@ pub(crate) struct Summary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) dsql: Option<Endpoint>,
     pub(crate) secrets_manager: SecretsManagerEndpoint,
+    pub(crate) data_api: DataApiEndpoint,
     pub(crate) control: ControlEndpoint,
 }
 
@@ -35,6 +36,34 @@ pub(crate) struct SecretsManagerEndpoint {
     pub(crate) postgres: Option<SecretName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mysql: Option<SecretName>,
+}
+
+/// Where the RDS Data API answers, and what to tell it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DataApiEndpoint {
+    pub(crate) endpoint: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) postgres: Option<DataApiCluster>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mysql: Option<DataApiCluster>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DataApiCluster {
+    pub(crate) resource_arn: String,
+    pub(crate) secret_arn: String,
+    pub(crate) database: String,
+}
+
+impl DataApiCluster {
+    pub(crate) fn of(sandbox: &Sandbox, engine: Engine) -> Option<Self> {
+        let data_api = sandbox.data_api();
+        Some(Self {
+            resource_arn: data_api.resource_arn(engine)?.to_owned(),
+            secret_arn: data_api.secret_arn(engine)?.to_owned(),
+            database: sandbox.engine(engine)?.endpoint().database.clone(),
+        })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +116,11 @@ impl Summary {
                 endpoint: sandbox.secrets().endpoint(),
                 postgres: secret("sandbox/postgres"),
                 mysql: secret("sandbox/mysql"),
+            },
+            data_api: DataApiEndpoint {
+                endpoint: sandbox.data_api().endpoint(),
+                postgres: DataApiCluster::of(sandbox, Engine::Postgres),
+                mysql: DataApiCluster::of(sandbox, Engine::MySql),
             },
             control: plane.control.endpoint(),
         }

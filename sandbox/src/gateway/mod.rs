@@ -17,7 +17,7 @@ mod commit;
 mod connections;
 mod gate;
 mod mysql;
-mod postgres;
+pub(crate) mod postgres;
 mod proxy;
 mod tunnel;
 

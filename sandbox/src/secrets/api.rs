@@ -1,8 +1,8 @@
-//! The JSON protocol of Secrets Manager, and its signatures.
+//! The JSON protocol of Secrets Manager.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -10,21 +10,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use hmac::Mac;
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
-use time::{OffsetDateTime, PrimitiveDateTime};
 
 use super::{CURRENT, SecretFault, Shared, Stored, Version, agent, random_id};
-use crate::sigv4::{self, ALGORITHM, Scope, TERMINATOR};
-
-/// How far a client's clock may be off.
-const SKEW: Duration = Duration::from_secs(300);
-
-const TIMESTAMP: &[BorrowedFormatItem<'_>] =
-    format_description!("[year][month][day]T[hour][minute][second]Z");
+use crate::signature::{Signed, Unsigned, text};
 
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
@@ -47,6 +36,12 @@ impl Exception {
             code,
             message: message.into(),
         }
+    }
+}
+
+impl From<Unsigned> for Exception {
+    fn from(Unsigned { code, message }: Unsigned) -> Self {
+        Self::new(code, message)
     }
 }
 
@@ -81,7 +76,14 @@ async fn serve(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Byte
 }
 
 async fn handle(shared: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, Exception> {
-    verify(shared, headers, body)?;
+    let signed = Signed {
+        service: "secretsmanager",
+        path: "/",
+        headers,
+        body,
+        needed: &["x-amz-target"],
+    };
+    signed.verify(&shared.keys)?;
     play(shared).await?;
     let target = text(headers, "x-amz-target");
     let operation = target.strip_prefix("secretsmanager.").unwrap_or_default();
@@ -211,76 +213,4 @@ fn seconds(at: SystemTime) -> f64 {
     at.duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs_f64()
-}
-
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
-    let value = headers.get(name).and_then(|value| value.to_str().ok());
-    value.unwrap_or_default()
-}
-
-/// Verifies the signature in the header `Authorization`, over the headers that it names.
-fn verify(shared: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<(), Exception> {
-    let incomplete = |what: &str| {
-        Exception::new(
-            "IncompleteSignatureException",
-            format!("Authorization header requires {what}"),
-        )
-    };
-    let Some(fields) = text(headers, "authorization").strip_prefix(ALGORITHM) else {
-        return Err(Exception::new(
-            "MissingAuthenticationTokenException",
-            "Missing Authentication Token",
-        ));
-    };
-    let field = |name: &str| {
-        fields
-            .split(',')
-            .find_map(|field| field.trim().strip_prefix(name)?.strip_prefix('='))
-            .ok_or_else(|| incomplete(name))
-    };
-    let credential: Vec<&str> = field("Credential")?.split('/').collect();
-    let [key, date, region, "secretsmanager", TERMINATOR] = credential.as_slice() else {
-        return Err(incomplete("a Credential for secretsmanager"));
-    };
-    let timestamp = text(headers, "x-amz-date");
-    let signed = field("SignedHeaders")?;
-    let keys = &shared.keys;
-    let token = keys.session_token.as_deref().unwrap_or_default();
-    if *key != keys.access_key_id || text(headers, "x-amz-security-token") != token {
-        return Err(Exception::new(
-            "UnrecognizedClientException",
-            "The security token included in the request is invalid.",
-        ));
-    }
-    let names: Vec<&str> = signed.split(';').collect();
-    let needed = ["host", "x-amz-date", "x-amz-target"];
-    if let Some(missing) = needed.iter().find(|name| !names.contains(name)) {
-        return Err(incomplete(missing));
-    }
-
-    let mut canonical = String::from("POST\n/\n\n");
-    for name in &names {
-        let value = text(headers, name).split_whitespace().collect::<Vec<_>>();
-        canonical += &format!("{name}:{}\n", value.join(" "));
-    }
-    let body = hex::encode(Sha256::digest(body));
-    canonical += &format!("\n{signed}\n{body}");
-    let scope = Scope {
-        date,
-        region,
-        service: "secretsmanager",
-    };
-    let wanted = sigv4::signature(&keys.secret_access_key, scope, timestamp, &canonical);
-    let shown = hex::decode(field("Signature")?).unwrap_or_default();
-    let in_time = PrimitiveDateTime::parse(timestamp, TIMESTAMP).is_ok_and(|at| {
-        let off = (OffsetDateTime::now_utc() - at.assume_utc()).unsigned_abs();
-        off <= SKEW && timestamp.starts_with(date)
-    });
-    if wanted.verify_slice(&shown).is_err() || *region != keys.region || !in_time {
-        return Err(Exception::new(
-            "InvalidSignatureException",
-            "The request signature we calculated does not match the signature you provided.",
-        ));
-    }
-    Ok(())
 }

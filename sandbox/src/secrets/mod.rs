@@ -18,6 +18,7 @@ mod api;
 mod rotation;
 
 pub use rotation::{Rotation, RotationStep};
+pub(crate) use rotation::{new_password, value};
 
 /// A stand-in for AWS Secrets Manager: `GetSecretValue` and `DescribeSecret`, with signatures
 /// verified, and beside them the local protocol of the Secrets Manager Agent.
@@ -215,6 +216,11 @@ impl SecretsManager {
         self.shared.reads.load(Ordering::SeqCst)
     }
 
+    /// For reading alone.
+    pub(crate) fn reader(&self) -> Secrets {
+        Secrets(Arc::clone(&self.shared))
+    }
+
     pub(crate) fn put_login(&self, name: &str, value: &Value, login: DatabaseLogin) {
         self.shared
             .put(name, value.to_string(), CURRENT, Some(login));
@@ -224,6 +230,17 @@ impl SecretsManager {
         let store = self.shared.store();
         let login = known(store.get(name), name)?.login.clone();
         login.ok_or_else(|| Error::secret(name, "is not for a database of this sandbox"))
+    }
+}
+
+/// Secrets, for services that read them by themselves.
+pub(crate) struct Secrets(Arc<Shared>);
+
+impl Secrets {
+    /// The current text of a secret by name or ARN.
+    pub(crate) fn current(&self, id: &str) -> Option<String> {
+        let (_, stored) = self.0.find(id)?;
+        stored.at(CURRENT).map(|version| version.text.clone())
     }
 }
 
@@ -289,7 +306,7 @@ impl Shared {
     }
 }
 
-fn random_id() -> String {
+pub(crate) fn random_id() -> String {
     let mut bytes = [0; 16];
     rand::rng().fill(&mut bytes);
     let hex = hex::encode(bytes);

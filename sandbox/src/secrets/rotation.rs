@@ -116,7 +116,7 @@ fn next_user(username: &str, rotation: Rotation) -> String {
     }
 }
 
-fn value(server: &Server, username: &str, password: &str, database: &str) -> Value {
+pub(crate) fn value(server: &Server, username: &str, password: &str, database: &str) -> Value {
     let endpoint = server.endpoint();
     json!({
         "engine": match server.engine() {
@@ -136,6 +136,6 @@ fn field<'v>(value: &'v Value, name: &str) -> &'v str {
 }
 
 /// Of hexadecimal digits, which SQL takes as they are.
-fn new_password() -> String {
+pub(crate) fn new_password() -> String {
     super::random_id().replace('-', "")
 }

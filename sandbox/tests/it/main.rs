@@ -6,7 +6,10 @@
 )]
 
 mod backends;
+mod botocore;
 mod command_line;
+mod data_api;
+mod data_api_client;
 mod leftovers;
 mod lost_commits;
 mod mysql_logins;

@@ -1,29 +1,29 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// One message of a session: a kind, a length and a body.
-pub(super) struct Frame(BytesMut);
+pub(crate) struct Frame(BytesMut);
 
 impl Frame {
     /// Takes the first message off a buffer, if it is there whole.
-    pub(super) fn take(buffer: &mut BytesMut) -> Option<Self> {
+    pub(crate) fn take(buffer: &mut BytesMut) -> Option<Self> {
         let length = length(buffer)?;
         (buffer.len() >= length).then(|| Self(buffer.split_to(length)))
     }
 
-    pub(super) fn kind(&self) -> u8 {
+    pub(crate) fn kind(&self) -> u8 {
         self.0[0]
     }
 
-    pub(super) fn body(&self) -> &[u8] {
+    pub(crate) fn body(&self) -> &[u8] {
         &self.0[HEADER..]
     }
 
-    pub(super) fn whole(&self) -> &[u8] {
+    pub(crate) fn whole(&self) -> &[u8] {
         &self.0
     }
 
     /// The SQL of a `Query` or a `Parse`.
-    pub(super) fn sql(&self) -> Option<&[u8]> {
+    pub(crate) fn sql(&self) -> Option<&[u8]> {
         let text = match self.kind() {
             QUERY => self.body(),
             PARSE => split_string(self.body())?.1,
@@ -34,25 +34,25 @@ impl Frame {
 }
 
 /// The kind of the first message, as soon as its header is there.
-pub(super) fn peek(buffer: &BytesMut) -> Option<u8> {
+pub(crate) fn peek(buffer: &BytesMut) -> Option<u8> {
     length(buffer).map(|_| buffer[0])
 }
 
 /// Length of the first message with its kind.
-pub(super) fn length(buffer: &[u8]) -> Option<usize> {
+pub(crate) fn length(buffer: &[u8]) -> Option<usize> {
     let length = buffer.get(1..HEADER)?.try_into().ok()?;
     // A length counts itself; less than that is nonsense, and the server will say so.
     Some(1 + (u32::from_be_bytes(length) as usize).max(HEADER - 1))
 }
 
 /// A C string and what follows it.
-pub(super) fn split_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn split_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = bytes.iter().position(|byte| *byte == 0)?;
     Some((&bytes[..end], &bytes[end + 1..]))
 }
 
 /// Writes a message.
-pub(super) fn put(output: &mut BytesMut, kind: u8, parts: &[&[u8]]) {
+pub(crate) fn put(output: &mut BytesMut, kind: u8, parts: &[&[u8]]) {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     output.put_u8(kind);
     // Parts come from messages that had a length of four bytes, or are short.
@@ -63,7 +63,7 @@ pub(super) fn put(output: &mut BytesMut, kind: u8, parts: &[&[u8]]) {
 }
 
 /// What a server says when a login has succeeded, up to `ReadyForQuery`.
-pub(super) fn session_start(parameters: &Bytes) -> BytesMut {
+pub(crate) fn session_start(parameters: &Bytes) -> BytesMut {
     let mut output = BytesMut::new();
     put(&mut output, AUTHENTICATION, &[&[0; 4]]);
     output.put_slice(parameters);
@@ -75,7 +75,7 @@ pub(super) fn session_start(parameters: &Bytes) -> BytesMut {
 
 /// Takes bytes for messages, and what is SQL in them for SQL.
 #[cfg(any(test, fuzzing))]
-pub(super) fn fuzz(bytes: &[u8]) {
+pub(crate) fn fuzz(bytes: &[u8]) {
     let mut buffer = BytesMut::from(bytes);
     while let Some(frame) = Frame::take(&mut buffer) {
         if let Some(sql) = frame.sql() {
@@ -85,29 +85,29 @@ pub(super) fn fuzz(bytes: &[u8]) {
 }
 
 /// Kind, length.
-pub(super) const HEADER: usize = 5;
+pub(crate) const HEADER: usize = 5;
 
 // What a client sends.
-pub(super) const BIND: u8 = b'B';
-pub(super) const CLOSE: u8 = b'C';
-pub(super) const DESCRIBE: u8 = b'D';
-pub(super) const EXECUTE: u8 = b'E';
-pub(super) const FUNCTION_CALL: u8 = b'F';
-pub(super) const FLUSH: u8 = b'H';
-pub(super) const PARSE: u8 = b'P';
-pub(super) const QUERY: u8 = b'Q';
-pub(super) const SYNC: u8 = b'S';
-pub(super) const TERMINATE: u8 = b'X';
+pub(crate) const BIND: u8 = b'B';
+pub(crate) const CLOSE: u8 = b'C';
+pub(crate) const DESCRIBE: u8 = b'D';
+pub(crate) const EXECUTE: u8 = b'E';
+pub(crate) const FUNCTION_CALL: u8 = b'F';
+pub(crate) const FLUSH: u8 = b'H';
+pub(crate) const PARSE: u8 = b'P';
+pub(crate) const QUERY: u8 = b'Q';
+pub(crate) const SYNC: u8 = b'S';
+pub(crate) const TERMINATE: u8 = b'X';
 
 // What a server sends.
-pub(super) const AUTHENTICATION: u8 = b'R';
-pub(super) const BACKEND_KEY_DATA: u8 = b'K';
-pub(super) const CLOSE_COMPLETE: u8 = b'3';
-pub(super) const COMMAND_COMPLETE: u8 = b'C';
-pub(super) const ERROR: u8 = b'E';
-pub(super) const PARAMETER_STATUS: u8 = b'S';
-pub(super) const PARSE_COMPLETE: u8 = b'1';
-pub(super) const READY_FOR_QUERY: u8 = b'Z';
+pub(crate) const AUTHENTICATION: u8 = b'R';
+pub(crate) const BACKEND_KEY_DATA: u8 = b'K';
+pub(crate) const CLOSE_COMPLETE: u8 = b'3';
+pub(crate) const COMMAND_COMPLETE: u8 = b'C';
+pub(crate) const ERROR: u8 = b'E';
+pub(crate) const PARAMETER_STATUS: u8 = b'S';
+pub(crate) const PARSE_COMPLETE: u8 = b'1';
+pub(crate) const READY_FOR_QUERY: u8 = b'Z';
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! PostgreSQL's side of a gateway: from the first byte to `ReadyForQuery`.
 
 mod commit;
-mod frame;
+pub(crate) mod frame;
 mod message;
 mod proxy;
 mod ready;
