@@ -10,6 +10,8 @@ mod botocore;
 mod command_line;
 mod data_api;
 mod data_api_client;
+mod data_api_faults;
+mod data_api_types;
 mod leftovers;
 mod lost_commits;
 mod mysql_logins;
