@@ -3,16 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::sync::OnceCell;
-
 use crate::backend::{Account, Guard, MariaDb, Postgres};
 use crate::data_api::Cluster;
 use crate::gateway::{GatewaySetup, LOOPBACK, ProxyOptions, Upstream};
-use crate::secrets::{self, DatabaseLogin};
 use crate::server::Backend;
 use crate::{
     AwsKeys, Certificates, Clock, DataApi, DataApiOptions, Endpoint, Engine, Error, Gateway,
-    Rotation, SecretsManager, Server,
+    SecretsManager, Server,
 };
 
 /// A local stand-in for the databases of one AWS account in one region.
@@ -296,7 +293,7 @@ impl SandboxBuilder {
         let secrets = SecretsManager::start(plane.aws.clone(), plane.clock.clone()).await?;
         let servers = [&postgres, &mysql].into_iter().flatten();
         let clusters = servers
-            .filter_map(|server| cluster(server, &secrets))
+            .filter_map(|server| Cluster::of(server, &secrets))
             .collect();
         let (keys, reader) = (plane.aws.clone(), secrets.reader());
         let clock = plane.clock.clone();
@@ -324,37 +321,6 @@ impl SandboxBuilder {
             directory,
         })
     }
-}
-
-/// A server as the Data API knows it, and the secret that goes with it.
-fn cluster(server: &Server, secrets: &SecretsManager) -> Option<Cluster> {
-    let engine = server.engine();
-    let name = match engine {
-        Engine::Postgres => "postgres",
-        Engine::MySql => "mysql",
-    };
-    // Other sandboxes may use the server, too.
-    let username = format!("data_api_{}", &secrets::random_id()[..8]);
-    let database = server.endpoint().database.clone();
-    let value = secrets::value(server, &username, &secrets::new_password(), &database);
-    let secret = format!("sandbox/data-api/{name}");
-    let login = DatabaseLogin {
-        engine,
-        database,
-        rotation: Rotation::SingleUser,
-    };
-    secrets.put_login(&secret, &value, login);
-    Some(Cluster {
-        engine,
-        arn: format!(
-            "arn:aws:rds:{}:123456789012:cluster:sandbox-{name}",
-            server.aws.region
-        ),
-        secret_arn: secrets.arn(&secret)?,
-        username,
-        user: OnceCell::new(),
-        backend: server.backend.downgrade(),
-    })
 }
 
 /// What a gateway plays.

@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::net::TcpListener;
-use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
 use crate::secrets::Secrets;
-use crate::server::WeakBackend;
 use crate::{AwsKeys, Clock, Engine, Error, LOOPBACK};
 
+mod cluster;
 mod exception;
 mod fault;
 mod field;
@@ -27,6 +26,7 @@ mod session;
 mod statement;
 mod transaction;
 
+pub(crate) use cluster::Cluster;
 pub use fault::{DataApiFailure, DataApiFault, DataApiOperation};
 pub use options::DataApiOptions;
 
@@ -53,18 +53,6 @@ struct Shared {
     secrets: Secrets,
     transactions: Arc<Transactions>,
     faults: Mutex<VecDeque<(Option<DataApiOperation>, DataApiFault)>>,
-}
-
-/// A database that can be reached.
-pub(crate) struct Cluster {
-    pub(crate) engine: Engine,
-    pub(crate) arn: String,
-    pub(crate) secret_arn: String,
-    /// The user of that secret, who is created when first needed.
-    pub(crate) username: String,
-    pub(crate) user: OnceCell<()>,
-    /// Weak, since a client that keeps its connection open must not keep the server.
-    pub(crate) backend: WeakBackend,
 }
 
 impl DataApi {
