@@ -14,6 +14,8 @@ mod close_event;
 mod connect_options;
 mod connection;
 mod connector;
+#[cfg(feature = "data-api")]
+mod data_api;
 mod deadline;
 mod endpoint;
 mod engine;

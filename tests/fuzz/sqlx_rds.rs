@@ -36,6 +36,26 @@ pub fn classify(data: &[u8]) {
     }
 }
 
+/// How many values are bound, in one byte, and SQL, for both engines.
+#[cfg(feature = "data-api")]
+pub fn sql(data: &[u8]) {
+    use crate::data_api::sql::{Dialect, split, tokens, translate};
+
+    let Some((arguments, text)) = data.split_first() else {
+        return;
+    };
+    let Ok(sql) = str::from_utf8(text) else {
+        return;
+    };
+    for dialect in [Dialect::Postgres, Dialect::MySql] {
+        let read: String = tokens(dialect, sql).map(|token| token.text(sql)).collect();
+        assert_eq!(read, sql);
+        for statement in split(dialect, sql).into_iter().chain([sql]) {
+            let _ = translate(dialect, statement, usize::from(*arguments), |_, _| ());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -58,5 +78,7 @@ mod tests {
     fn the_corpus_breaks_nothing() {
         run("url", super::url);
         run("classify", super::classify);
+        #[cfg(feature = "data-api")]
+        run("sql", super::sql);
     }
 }

@@ -61,6 +61,7 @@ const LAYERS: &[&[&str]] = &[
         "stub",
         "sqlx_pool",
     ],
+    &["data_api"],
     &["idempotency", "lambda"],
 ];
 

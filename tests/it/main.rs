@@ -23,6 +23,7 @@ mod manager;
 mod options;
 mod parity;
 mod pgbouncer;
+mod placeholders;
 mod plane;
 mod pool;
 mod proxies;
