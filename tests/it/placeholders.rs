@@ -120,6 +120,26 @@ async fn mariadb_counts_what_was_generated() {
     check_random::<MySql>(&mut mariadb().await, corpus::MYSQL_ITEMS).await;
 }
 
+/// What the lexers keep whole are statements indeed.
+#[tokio::test]
+async fn servers_take_the_scripts() {
+    let server = backend::Postgres::shared().await.unwrap();
+    server.create_database("placeholders").await.unwrap();
+    let options = server.admin_options().database("placeholders");
+    let mut connection = PgConnection::connect_with(&options).await.unwrap();
+    for sql in corpus::POSTGRES_SCRIPT {
+        // As one statement, and without a parameter.
+        sqlx::query(*sql).execute(&mut connection).await.expect(sql);
+    }
+    let server = backend::MariaDb::shared().await.unwrap();
+    server.create_database("placeholders").await.unwrap();
+    let options = server.admin_options().database("placeholders");
+    let mut connection = MySqlConnection::connect_with(&options).await.unwrap();
+    for sql in corpus::MYSQL_SCRIPT {
+        raw_sql(*sql).execute(&mut connection).await.expect(sql);
+    }
+}
+
 #[tokio::test]
 async fn what_is_sent_means_the_same() {
     async fn row(on: &mut PgConnection, sql: &'static str) -> Vec<Option<String>> {

@@ -375,6 +375,67 @@ pub(crate) const MYSQL_ITEMS: &[&str] = &[
     "if(?§, 1, 2)",
 ];
 
+/// Statements that servers take in this order, many of them with semicolons inside.
+pub(crate) const POSTGRES_SCRIPT: &[&str] = &[
+    "CREATE TABLE function (begin int, atomic int)",
+    "CREATE TABLE t (a int, b int)",
+    "BEGIN",
+    "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END",
+    "CREATE OR REPLACE PROCEDURE p(a int) LANGUAGE sql begin atomic
+         INSERT INTO t SELECT CASE WHEN $1 > 1 THEN CASE $1 WHEN 2 THEN 3 END END;
+         UPDATE t SET b = x.case, a = x.\"end\" FROM (SELECT 1 AS end, 2 AS case) x;
+     end",
+    "CREATE FUNCTION g() RETURNS int LANGUAGE sql RETURN CASE WHEN true THEN 1 END",
+    "CREATE FUNCTION add(int, int) RETURNS int RETURN $1 + $2",
+    "CREATE FUNCTION h() RETURNS int LANGUAGE sql AS $body$ SELECT 1; SELECT 2 $body$",
+    "CREATE RULE r AS ON INSERT TO t DO ALSO (DELETE FROM function; DELETE FROM t)",
+    "DO 'BEGIN PERFORM 1; END'",
+    "SELECT CASE WHEN true THEN 1 END",
+    "END",
+];
+
+pub(crate) const MYSQL_SCRIPT: &[&str] = &[
+    "CREATE TABLE t (a INT)",
+    "BEGIN",
+    "CREATE PROCEDURE a() SELECT 1",
+    "CREATE PROCEDURE b() BEGIN END",
+    "CREATE PROCEDURE c() l: LOOP LEAVE l; END LOOP",
+    "CREATE DEFINER=`app`@`%` PROCEDURE d(IN a INT) COMMENT 'begin;'
+     outer_one: BEGIN
+         DECLARE done INT DEFAULT IF(a > 1, 0, 1);
+         DECLARE c CURSOR FOR SELECT a FROM t;
+         DECLARE EXIT HANDLER FOR SQLSTATE '23000' BEGIN ROLLBACK; END;
+         DECLARE EXIT HANDLER FOR 1062 BEGIN ROLLBACK; END;
+         DECLARE EXIT HANDLER FOR SQLSTATE '23001' IF done THEN ROLLBACK; END IF;
+         DECLARE EXIT HANDLER FOR SQLEXCEPTION IF done THEN ROLLBACK; END IF;
+         DECLARE CONTINUE HANDLER FOR NOT FOUND SET done = 1;
+         IF a > 1 THEN SELECT 1; ELSEIF NOT EXISTS (SELECT 1) THEN SELECT 2;
+         ELSE IF (a < 0) THEN SELECT 3; END IF; END IF;
+         WHILE a > 0 DO SET a = a - 1; END WHILE;
+         REPEAT SET a = a + 1; UNTIL IF(a > 3, TRUE, FALSE) END REPEAT;
+         l: LOOP LEAVE l; END LOOP l;
+         CASE a WHEN 1 THEN SELECT 1; ELSE BEGIN END; END CASE;
+         SET a = CASE WHEN a > 1 THEN IF(a, 1, 2) ELSE REPEAT('a', 3) END;
+         DROP TABLE IF EXISTS u; CREATE TABLE IF NOT EXISTS u (a INT);
+         SELECT x.end, x.begin AS begin FROM x;
+     END outer_one",
+    "create definer='app'@'%' procedure e() sql security invoker begin select 1; end",
+    "CREATE DEFINER = CURRENT_USER() FUNCTION f(a INT) RETURNS INT DETERMINISTIC
+     RETURN IF(a, REPEAT('a', 2), CASE WHEN a THEN 1 END)",
+    "CREATE DEFINER = event@localhost FUNCTION g() RETURNS INT NO SQL BEGIN RETURN 1; END",
+    "CREATE FUNCTION h(a INT) RETURNS INT DETERMINISTIC
+     IF a THEN RETURN 1; ELSE RETURN 2; END IF",
+    "CREATE TRIGGER IF NOT EXISTS i BEFORE INSERT ON t FOR EACH ROW
+     SET NEW.a = IF(NEW.a > 1, 1, 2)",
+    "CREATE OR REPLACE TRIGGER j BEFORE INSERT ON t FOR EACH ROW FOLLOWS i
+     BEGIN SET @a = 1; SET @b = 2; END",
+    "CREATE EVENT k ON SCHEDULE EVERY 1 DAY DO BEGIN DELETE FROM t; DELETE FROM t; END",
+    "ALTER EVENT k DO BEGIN DELETE FROM t; DELETE FROM t; END",
+    "CREATE TABLE event (begin INT, `case` INT)",
+    "SELECT CASE WHEN 1 THEN 2 END",
+    "DROP PROCEDURE IF EXISTS b",
+];
+
 /// What statements, good ones and bad, are made of.
 pub(crate) const PIECES: &[&str] = &[
     ";",

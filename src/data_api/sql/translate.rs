@@ -138,6 +138,7 @@ impl<'a> Writer<'a> {
                 self.check_start(token, ended)?;
             }
             match token.kind {
+                TokenKind::Placeholder(_) if !ends.takes_parameters() => self.other(token),
                 TokenKind::Placeholder(0) => return Err(TranslateError::Zero),
                 TokenKind::Placeholder(number) => {
                     self.part();
@@ -328,11 +329,17 @@ mod tests {
     }
 
     fn count(dialect: Dialect, sql: &str) -> usize {
-        let numbers = tokens(dialect, sql).filter_map(|token| match token.kind {
-            TokenKind::Placeholder(number) => Some(number),
-            _ => None,
-        });
-        numbers.max().unwrap_or_default()
+        let mut ends = Ends::new(dialect, sql);
+        let mut highest = 0;
+        for token in tokens(dialect, sql) {
+            ends.at(token);
+            if let TokenKind::Placeholder(number) = token.kind
+                && ends.takes_parameters()
+            {
+                highest = highest.max(number);
+            }
+        }
+        highest
     }
 
     fn sent(dialect: Dialect, sql: &str) -> Result<String, TranslateError> {
@@ -467,6 +474,16 @@ mod tests {
     }
 
     #[test]
+    fn parameters_of_a_routine_are_its_own() {
+        for sql in [
+            "create function f(int, int) returns int return $1 + $2",
+            "create function f(int) returns int begin atomic select $1; end",
+        ] {
+            assert_eq!(sent(Postgres, sql).as_deref(), Ok(sql));
+        }
+    }
+
+    #[test]
     fn one_semicolon_at_the_end_is_left_out() {
         for dialect in [Postgres, MySql] {
             for (sql, expected) in [
@@ -493,7 +510,9 @@ mod tests {
                 .strip_prefix('p')
                 .is_some_and(|n| n.parse::<u8>().is_ok());
             if ends.at(token) || token.kind == TokenKind::Space || text == "/**/" {
-            } else if let TokenKind::Placeholder(number) = token.kind {
+            } else if let TokenKind::Placeholder(number) = token.kind
+                && ends.takes_parameters()
+            {
                 code.push(format!(":p{number}"));
             } else if let TokenKind::Literal(Quoting::Dollar { delimiter }) = token.kind
                 && text.len() >= 2 * delimiter
@@ -514,6 +533,8 @@ mod tests {
     }
 
     fn check(dialect: Dialect, sql: &str) {
+        // At the end of a text, where the semicolon was, MySQL's dashes are a comment.
+        let sql = &sql.replace("--;", ";");
         let Ok(sent) = sent(dialect, sql) else {
             return;
         };
