@@ -418,11 +418,12 @@ pub(crate) const MYSQL_SCRIPT: &[&str] = &[
          SET a = CASE WHEN a > 1 THEN IF(a, 1, 2) ELSE REPEAT('a', 3) END;
          DROP TABLE IF EXISTS u; CREATE TABLE IF NOT EXISTS u (a INT);
          SELECT x.end, x.begin AS begin FROM x;
+         SELECT begin FROM event;
      END outer_one",
     "create definer='app'@'%' procedure e() sql security invoker begin select 1; end",
     "CREATE DEFINER = CURRENT_USER() FUNCTION f(a INT) RETURNS INT DETERMINISTIC
      RETURN IF(a, REPEAT('a', 2), CASE WHEN a THEN 1 END)",
-    "CREATE DEFINER = event@localhost FUNCTION g() RETURNS INT NO SQL BEGIN RETURN 1; END",
+    "CREATE DEFINER = app@localhost FUNCTION g() RETURNS INT NO SQL BEGIN RETURN 1; END",
     "CREATE FUNCTION h(a INT) RETURNS INT DETERMINISTIC
      IF a THEN RETURN 1; ELSE RETURN 2; END IF",
     "CREATE TRIGGER IF NOT EXISTS i BEFORE INSERT ON t FOR EACH ROW

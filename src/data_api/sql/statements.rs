@@ -146,7 +146,7 @@ impl<'a> Ends<'a> {
                 TokenKind::Symbol | TokenKind::Identifier | TokenKind::Literal(_) => true,
                 _ => false,
             };
-        if of_the_definer || is(text, &["OR", "REPLACE", "DEFINER", "AGGREGATE"]) {
+        if of_the_definer || is(text, &["OR", "REPLACE", "DEFINER"]) {
             Head::Create
         } else if is(text, &["PROCEDURE", "FUNCTION", "TRIGGER", "EVENT"]) {
             Head::Routine
