@@ -7,7 +7,7 @@ use super::token::{Token, TokenKind, tokens};
 ///
 /// What holds nothing but comments is empty. `DELIMITER` is left in: [`translate`] refuses it.
 ///
-/// [`translate`]: super::translate
+/// [`translate`]: super::translate()
 pub(crate) fn split(dialect: Dialect, sql: &str) -> Vec<&str> {
     let mut ends = Ends::new(dialect, sql);
     let mut found = Vec::new();
