@@ -6,6 +6,8 @@ use sqlx::error::DatabaseError;
 #[cfg(feature = "postgres")]
 use sqlx::postgres::PgSeverity;
 
+#[cfg(feature = "data-api")]
+use crate::data_api_error::{DataApiDatabaseError, DataApiError};
 #[cfg(feature = "idempotency")]
 use crate::error::IdempotencyError;
 use crate::error::{ConfigError, LoginError, LoginsSuspended, NotWriter, Overloaded};
@@ -47,6 +49,10 @@ fn of_io(error: &io::Error) -> ErrorKind {
     if inner.is_some_and(|e| e.is::<Overloaded>()) {
         return ErrorKind::Overloaded;
     }
+    #[cfg(feature = "data-api")]
+    if let Some(error) = inner.and_then(|e| e.downcast_ref::<DataApiError>()) {
+        return error.kind;
+    }
     #[cfg(feature = "idempotency")]
     if let Some(error) = inner.and_then(|e| e.downcast_ref()) {
         return match error {
@@ -87,6 +93,7 @@ fn of_protocol(message: &str) -> ErrorKind {
 fn of_database(error: &dyn DatabaseError) -> ErrorKind {
     mysql_kind(error)
         .or_else(|| postgres_kind(error))
+        .or_else(|| data_api_kind(error))
         .unwrap_or(ErrorKind::Statement)
 }
 
@@ -118,10 +125,25 @@ fn postgres_kind(_: &dyn DatabaseError) -> Option<ErrorKind> {
     None
 }
 
+#[cfg(feature = "data-api")]
+fn data_api_kind(error: &dyn DatabaseError) -> Option<ErrorKind> {
+    let error = error.try_downcast_ref::<DataApiDatabaseError>()?;
+    Some(match (error.number(), error.code()) {
+        (Some(number), _) => of_mysql(number, error.message()),
+        (None, Some(code)) => of_postgres(&code, None, error.message(), false),
+        (None, None) => ErrorKind::Statement,
+    })
+}
+
+#[cfg(not(feature = "data-api"))]
+fn data_api_kind(_: &dyn DatabaseError) -> Option<ErrorKind> {
+    None
+}
+
 /// How an error that no server gave is told in the form of a server's (`engine`): by the routine
 /// that raised it in PostgreSQL, and in MySQL by the number of a client's error, which no server
 /// sends.
-#[cfg(any(feature = "postgres", feature = "mysql", test))]
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "data-api", test))]
 const RELAYED: &[(ErrorKind, &str, u16)] = &[
     // Always a server's, and told in its own form in MySQL.
     (ErrorKind::Full, "sqlx_rds::full", 1040),
@@ -147,7 +169,7 @@ pub(crate) fn relayed_as(kind: ErrorKind) -> (&'static str, u16) {
 
 /// PostgreSQL, Aurora PostgreSQL and Aurora DSQL, by SQLSTATE; `ends` is whether the error ends the
 /// session.
-#[cfg(any(feature = "postgres", test))]
+#[cfg(any(feature = "postgres", feature = "data-api", test))]
 pub(crate) fn of_postgres(
     code: &str,
     routine: Option<&str>,
@@ -190,7 +212,7 @@ pub(crate) fn of_postgres(
 }
 
 /// MySQL and MariaDB, by error number: their SQLSTATEs lump too much together (1040 is `08004`).
-#[cfg(any(feature = "mysql", test))]
+#[cfg(any(feature = "mysql", feature = "data-api", test))]
 pub(crate) fn of_mysql(number: u16, message: &str) -> ErrorKind {
     let of_a_login = matches!(number, 1040 | 1045 | 1105 | 3159 | 9501);
     if of_a_login && let Some(kind) = of_proxy(message) {
@@ -218,7 +240,7 @@ pub(crate) fn of_mysql(number: u16, message: &str) -> ErrorKind {
 ///
 /// Source: Amazon RDS user guide, "Troubleshooting RDS Proxy"; Aurora DSQL user guide,
 /// "Troubleshooting".
-#[cfg(any(feature = "postgres", feature = "mysql", test))]
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "data-api", test))]
 fn of_proxy(message: &str) -> Option<ErrorKind> {
     const TEXTS: &[(&str, ErrorKind)] = &[
         ("too many competing requests", ErrorKind::Throttled),

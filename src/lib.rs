@@ -15,7 +15,9 @@ mod connect_options;
 mod connection;
 mod connector;
 #[cfg(feature = "data-api")]
-mod data_api;
+pub mod data_api;
+#[cfg(feature = "data-api")]
+mod data_api_error;
 mod deadline;
 mod endpoint;
 mod engine;
@@ -101,6 +103,10 @@ struct LambdaPage;
 #[cfg(all(doctest, feature = "mysql"))]
 #[doc = include_str!("../docs/rds-proxy.md")]
 struct RdsProxyPage;
+
+#[cfg(all(doctest, feature = "data-api"))]
+#[doc = include_str!("../docs/data-api.md")]
+struct DataApiPage;
 
 #[cfg(all(doctest, feature = "postgres", feature = "idempotency"))]
 #[doc = include_str!("../docs/idempotency.md")]

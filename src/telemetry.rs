@@ -129,6 +129,8 @@ pub(crate) fn connect_failed(kind: &impl Debug, error: &impl Display, advice: &s
 pub(crate) enum Tried {
     Connect,
     Work,
+    #[cfg(feature = "data-api")]
+    Call,
 }
 
 /// A passing failure; the loop waits and tries again.
@@ -144,6 +146,12 @@ pub(crate) fn retrying(what: Tried, attempt: u32, delay: Duration, error: &impl 
             target: "sqlx_rds::pool",
             { attempt, delay_ms, error = %error },
             "work failed, running it again"
+        ),
+        #[cfg(feature = "data-api")]
+        Tried::Call => info!(
+            target: "sqlx_rds::data_api",
+            { attempt, delay_ms, error = %error },
+            "call failed, making it again"
         ),
     }
 }

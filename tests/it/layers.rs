@@ -15,6 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &[
         "kind",
         "error",
+        "data_api_error",
         "clock",
         "random",
         "password",
@@ -363,6 +364,11 @@ fn the_page_on_dsql_names_tests_that_exist() {
 }
 
 #[test]
+fn the_page_on_the_data_api_names_tests_that_exist() {
+    assert!(tests_named_on("data-api.md") > 8);
+}
+
+#[test]
 fn the_page_on_idempotency_names_tests_that_exist() {
     assert!(tests_named_on("idempotency.md") > 10);
 }
@@ -382,6 +388,7 @@ fn the_page_on_settings_names_them_all() {
             "idempotency/mod",
             "lambda/sqs",
             "login/secret/agent",
+            "data_api/options",
         ]
         .map(|file| root.join("src").join(file).with_extension("rs")),
     );

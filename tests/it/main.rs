@@ -8,6 +8,7 @@
 
 mod beside_sqlx;
 mod cancel;
+mod data_api;
 mod dsql;
 mod environment;
 mod failover;

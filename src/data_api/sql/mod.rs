@@ -18,12 +18,15 @@ mod token;
 mod translate;
 
 pub(crate) use self::statements::split;
-pub(crate) use self::token::{Token, TokenKind, Tokens, tokens};
-pub(crate) use self::translate::{TranslateError, translate};
+#[cfg(test)]
+pub(crate) use self::token::Tokens;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::token::tokens;
+pub(crate) use self::translate::{parameters, translate};
 
 /// Whose SQL it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dialect {
+pub enum Dialect {
     Postgres,
     MySql,
 }

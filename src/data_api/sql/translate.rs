@@ -42,6 +42,17 @@ pub(crate) enum TranslateError {
     NulByte,
 }
 
+/// How many parameters a statement has.
+///
+/// # Errors
+///
+/// The text is not one statement.
+pub(crate) fn parameters(dialect: Dialect, sql: &str) -> Result<usize, TranslateError> {
+    let mut highest = 0;
+    Writer::new(dialect, sql).write(|number, _| highest = highest.max(number))?;
+    Ok(highest)
+}
+
 /// Rewrites `$n` or `?` to a named parameter, each written by `write`, as `CAST(:p1 AS int4)`.
 ///
 /// `write` is called with numbers from 1 to `arguments` only. Besides, the text is made safe from

@@ -1,0 +1,352 @@
+//! A connection that is none: a client, and the transaction that it is in.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use aws_sdk_rdsdata::operation::execute_statement::ExecuteStatementOutput;
+use aws_sdk_rdsdata::types::{
+    DecimalReturnType, Field, LongReturnType, ResultSetOptions, SqlParameter,
+};
+use either::Either;
+use futures_core::future::BoxFuture;
+use futures_core::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream};
+use sqlx_core::Error;
+use sqlx_core::connection::{Connection, LogSettings};
+use sqlx_core::describe::Describe;
+use sqlx_core::executor::{Execute, Executor};
+use sqlx_core::logger::QueryLogger;
+use sqlx_core::sql_str::{AssertSqlSafe, SqlSafeStr, SqlStr};
+use sqlx_core::transaction::Transaction;
+
+use super::client::{Client, Repeatable};
+use super::idempotent::IdempotentStatements;
+use super::options::Target;
+use super::row::Columns;
+use super::sql::{self, Dialect};
+use super::transaction::State;
+use super::{
+    DataApi, DataApiArguments, DataApiConnectOptions, DataApiEngine, DataApiQueryResult,
+    DataApiRow, DataApiStatement, DataApiTypeInfo,
+};
+
+/// What sqlx takes for a connection to the database.
+///
+/// Nothing is open: each statement is a request, and a transaction an id that the service keeps for
+/// 3 min after its last statement. Dropping it costs nothing; a transaction that was left is rolled
+/// back by the next use, or by the service.
+pub struct DataApiConnection<E> {
+    client: Arc<Client>,
+    target: Target,
+    log: LogSettings,
+    pub(super) state: State,
+    /// The transaction that holds the lock of migrations.
+    pub(super) lock: Option<String>,
+    engine: PhantomData<E>,
+}
+
+/// Rows and what a statement changed, in the order in which sqlx wants them.
+type Outcome<E> = Vec<Either<DataApiQueryResult, DataApiRow<E>>>;
+
+impl<E: DataApiEngine> DataApiConnection<E> {
+    pub(crate) fn new(client: Arc<Client>, target: Target, log: LogSettings) -> Self {
+        Self {
+            client,
+            target,
+            log,
+            state: State::default(),
+            lock: None,
+            engine: PhantomData,
+        }
+    }
+
+    /// Runs statements that may be run twice: where the service does not say whether one was done,
+    /// it is sent again.
+    ///
+    /// Reads, and writes that set what they write. Inside a transaction nothing is sent again, since
+    /// the service may have ended it.
+    pub fn idempotent(&mut self) -> IdempotentStatements<'_, E> {
+        IdempotentStatements::new(self)
+    }
+
+    async fn run(
+        &mut self,
+        sql: SqlStr,
+        arguments: Option<DataApiArguments<E>>,
+        repeatable: Repeatable,
+    ) -> Result<Outcome<E>, Error> {
+        self.flush_rollback().await?;
+        let statements = match &arguments {
+            Some(_) => Vec::new(),
+            None => sql::split(E::DIALECT, sql.as_str()),
+        };
+        if statements.len() < 2 {
+            return self.run_one(sql, arguments, repeatable).await;
+        }
+        // Text without arguments may hold several statements, which PostgreSQL takes for one
+        // transaction.
+        if E::DIALECT == Dialect::MySql || self.state.depth() > 0 {
+            return self.run_statements(sql).await;
+        }
+        self.begin_transaction(None).await?;
+        match self.run_statements(sql).await {
+            Ok(outcome) => {
+                self.commit_transaction().await?;
+                Ok(outcome)
+            }
+            Err(error) => {
+                let _ = self.roll_back().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// One after the other, since the service takes one at a time.
+    pub(super) async fn run_statements(&mut self, sql: SqlStr) -> Result<Outcome<E>, Error> {
+        let statements = sql::split(E::DIALECT, sql.as_str());
+        let mut outcome = Vec::new();
+        for statement in statements {
+            let statement = AssertSqlSafe(statement.to_owned()).into_sql_str();
+            outcome.extend(
+                self.run_one(statement, None, Repeatable::IfNotExecuted)
+                    .await?,
+            );
+        }
+        Ok(outcome)
+    }
+
+    async fn run_one(
+        &mut self,
+        sql: SqlStr,
+        arguments: Option<DataApiArguments<E>>,
+        repeatable: Repeatable,
+    ) -> Result<Outcome<E>, Error> {
+        self.state.check()?;
+        let mut logger = QueryLogger::new(sql.clone(), self.log.clone());
+        let arguments = arguments.unwrap_or_default();
+        let text = translate(sql.as_str(), &arguments)?;
+        let repeatable = match self.state.id() {
+            Some(_) => Repeatable::IfNotExecuted,
+            None => repeatable,
+        };
+        let parameters = arguments.into_parameters();
+        let id = self.state.id().map(str::to_owned);
+        let result = self.send_statement(id, &text, parameters, repeatable).await;
+        if let Err(error) = &result {
+            self.state.note(error);
+        }
+        let outcome = understand(result?);
+        for step in &outcome {
+            match step {
+                Either::Left(result) => logger.increase_rows_affected(result.rows_affected()),
+                Either::Right(_) => logger.increment_rows_returned(),
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Sends one statement as it is.
+    pub(super) async fn send_statement(
+        &self,
+        transaction_id: Option<String>,
+        sql: &str,
+        parameters: Vec<SqlParameter>,
+        repeatable: Repeatable,
+    ) -> Result<ExecuteStatementOutput, Error> {
+        let long = match E::DIALECT {
+            Dialect::Postgres => LongReturnType::Long,
+            // Since one that is above the largest `i64` would make the whole answer unreadable.
+            Dialect::MySql => LongReturnType::String,
+        };
+        let forms = ResultSetOptions::builder()
+            .decimal_return_type(DecimalReturnType::String)
+            .long_return_type(long)
+            .build();
+        let parameters = Some(parameters).filter(|parameters| !parameters.is_empty());
+        self.client
+            .call(repeatable, |sdk| {
+                sdk.execute_statement()
+                    .resource_arn(&self.target.resource_arn)
+                    .secret_arn(&self.target.secret_arn)
+                    .set_database(self.target.database.clone())
+                    .set_transaction_id(transaction_id.clone())
+                    .sql(sql)
+                    .set_parameters(parameters.clone())
+                    .include_result_metadata(true)
+                    .result_set_options(forms.clone())
+                    .send()
+            })
+            .await
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(super) fn target(&self) -> &Target {
+        &self.target
+    }
+}
+
+fn translate<E: DataApiEngine>(
+    sql: &str,
+    arguments: &DataApiArguments<E>,
+) -> Result<String, Error> {
+    use sqlx_core::arguments::Arguments;
+
+    sql::translate(E::DIALECT, sql, arguments.len(), |number, out| {
+        arguments.write_placeholder(number, out);
+    })
+    .map_err(|error| Error::Protocol(error.to_string()))
+}
+
+fn understand<E: DataApiEngine>(answer: ExecuteStatementOutput) -> Outcome<E> {
+    let last_insert_id = match answer.generated_fields.as_deref() {
+        Some([Field::LongValue(id), ..]) => u64::try_from(*id).unwrap_or_default(),
+        Some([Field::StringValue(id), ..]) => id.parse().unwrap_or_default(),
+        _ => 0,
+    };
+    let mut rows_affected = u64::try_from(answer.number_of_records_updated).unwrap_or_default();
+    let mut outcome = Vec::new();
+    if let Some(metadata) = answer.column_metadata {
+        let columns = Arc::new(Columns::of(metadata));
+        let records = answer.records.unwrap_or_default();
+        if E::DIALECT == Dialect::Postgres {
+            // As PostgreSQL counts what it returns; the service leaves `RETURNING` out.
+            rows_affected = rows_affected.max(records.len() as u64);
+        }
+        let rows = records.into_iter();
+        outcome.extend(rows.map(|fields| Either::Right(DataApiRow::new(&columns, fields))));
+    }
+    outcome.push(Either::Left(DataApiQueryResult::new(
+        rows_affected,
+        last_insert_id,
+    )));
+    outcome
+}
+
+impl<E: DataApiEngine> Connection for DataApiConnection<E> {
+    type Database = DataApi<E>;
+    type Options = DataApiConnectOptions<E>;
+
+    async fn close(mut self) -> Result<(), Error> {
+        self.state.abandon();
+        self.flush_rollback().await
+    }
+
+    async fn close_hard(self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Asks nobody unless a transaction was left: there is no connection that could be lost.
+    async fn ping(&mut self) -> Result<(), Error> {
+        self.flush_rollback().await
+    }
+
+    async fn begin(&mut self) -> Result<Transaction<'_, DataApi<E>>, Error> {
+        Transaction::begin(self, None).await
+    }
+
+    fn shrink_buffers(&mut self) {}
+
+    async fn flush(&mut self) -> Result<(), Error> {
+        self.flush_rollback().await
+    }
+
+    fn should_flush(&self) -> bool {
+        self.state.must_roll_back()
+    }
+}
+
+impl<'c, E: DataApiEngine> Executor<'c> for &'c mut DataApiConnection<E> {
+    type Database = DataApi<E>;
+
+    fn fetch_many<'e, 'q: 'e, Q>(
+        self,
+        query: Q,
+    ) -> BoxStream<'e, Result<Either<DataApiQueryResult, DataApiRow<E>>, Error>>
+    where
+        'c: 'e,
+        Q: 'q + Execute<'q, DataApi<E>>,
+    {
+        steps(self, query, Repeatable::IfNotExecuted)
+    }
+
+    fn fetch_optional<'e, 'q: 'e, Q>(
+        self,
+        query: Q,
+    ) -> BoxFuture<'e, Result<Option<DataApiRow<E>>, Error>>
+    where
+        'c: 'e,
+        Q: 'q + Execute<'q, DataApi<E>>,
+    {
+        first(steps(self, query, Repeatable::IfNotExecuted))
+    }
+
+    /// Counts the placeholders; the service prepares nothing.
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        _: &'e [DataApiTypeInfo],
+    ) -> BoxFuture<'e, Result<DataApiStatement<E>, Error>>
+    where
+        'c: 'e,
+    {
+        Box::pin(async move {
+            let parameters = sql::parameters(E::DIALECT, sql.as_str())
+                .map_err(|error| Error::Protocol(error.to_string()))?;
+            Ok(DataApiStatement::new(sql, parameters))
+        })
+    }
+
+    fn describe<'e>(self, _: SqlStr) -> BoxFuture<'e, Result<Describe<DataApi<E>>, Error>>
+    where
+        'c: 'e,
+    {
+        Box::pin(async {
+            Err(Error::Protocol(
+                "the Data API describes no statement before it is run".to_owned(),
+            ))
+        })
+    }
+}
+
+pub(super) fn steps<'e, 'q: 'e, E: DataApiEngine, Q>(
+    connection: &'e mut DataApiConnection<E>,
+    mut query: Q,
+    repeatable: Repeatable,
+) -> BoxStream<'e, Result<Either<DataApiQueryResult, DataApiRow<E>>, Error>>
+where
+    Q: 'q + Execute<'q, DataApi<E>>,
+{
+    let arguments = query.take_arguments().map_err(Error::Encode);
+    let sql = query.sql();
+    async move { connection.run(sql, arguments?, repeatable).await }
+        .map_ok(|outcome| stream::iter(outcome.into_iter().map(Ok)))
+        .try_flatten_stream()
+        .boxed()
+}
+
+pub(super) fn first<E: DataApiEngine>(
+    mut steps: BoxStream<'_, Result<Either<DataApiQueryResult, DataApiRow<E>>, Error>>,
+) -> BoxFuture<'_, Result<Option<DataApiRow<E>>, Error>> {
+    async move {
+        while let Some(step) = steps.try_next().await? {
+            if let Either::Right(row) = step {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
+    }
+    .boxed()
+}
+
+impl<E> fmt::Debug for DataApiConnection<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataApiConnection")
+            .field("target", &self.target)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,222 @@
+//! Migrations: `migrate!().run(&pool)` works, on the table that sqlx's own drivers keep.
+
+use std::time::{Duration, Instant};
+
+use futures_core::future::BoxFuture;
+use sqlx_core::arguments::Arguments;
+use sqlx_core::connection::Connection;
+use sqlx_core::error::Error;
+use sqlx_core::executor::Executor;
+use sqlx_core::migrate::{AppliedMigration, Migrate, MigrateError, Migration};
+use sqlx_core::query::{query, query_with};
+use sqlx_core::row::Row;
+use sqlx_core::sql_str::AssertSqlSafe;
+
+use super::sql::Dialect;
+use super::{DataApiArguments, DataApiConnection, DataApiEngine, DataApiRow};
+
+impl<E: DataApiEngine> DataApiConnection<E> {
+    async fn migrate(&mut self, sql: String) -> Result<(), MigrateError> {
+        self.execute(AssertSqlSafe(sql)).await?;
+        Ok(())
+    }
+
+    /// The number of the first placeholder's place, and so on.
+    fn places(count: usize) -> String {
+        let place = |number| match E::DIALECT {
+            Dialect::Postgres => format!("${number}"),
+            Dialect::MySql => "?".to_owned(),
+        };
+        let places: Vec<_> = (1..=count).map(place).collect();
+        places.join(", ")
+    }
+
+    async fn note_migration(
+        &mut self,
+        table_name: &str,
+        migration: &Migration,
+        success: bool,
+    ) -> Result<(), MigrateError> {
+        let sql = format!(
+            "INSERT INTO {table_name} (version, description, success, checksum, execution_time) \
+             VALUES ({})",
+            Self::places(5)
+        );
+        let mut arguments = DataApiArguments::<E>::default();
+        let added = arguments
+            .add(migration.version)
+            .and_then(|()| arguments.add(&*migration.description))
+            .and_then(|()| arguments.add(success))
+            .and_then(|()| arguments.add(&*migration.checksum))
+            .and_then(|()| arguments.add(-1_i64));
+        added.map_err(Error::Encode)?;
+        query_with(AssertSqlSafe(sql), arguments)
+            .execute(&mut *self)
+            .await?;
+        Ok(())
+    }
+
+    /// Statement by statement, since the service takes one at a time.
+    async fn run_migration(&mut self, migration: &Migration) -> Result<(), MigrateError> {
+        let sql = migration.sql.clone();
+        let result = self.run_statements(sql).await;
+        result
+            .map(drop)
+            .map_err(|error| MigrateError::ExecuteMigration(error, migration.version))
+    }
+}
+
+impl<E: DataApiEngine> Migrate for DataApiConnection<E> {
+    fn create_schema_if_not_exists<'e>(
+        &'e mut self,
+        schema_name: &'e str,
+    ) -> BoxFuture<'e, Result<(), MigrateError>> {
+        Box::pin(self.migrate(format!("CREATE SCHEMA IF NOT EXISTS {schema_name}")))
+    }
+
+    fn ensure_migrations_table<'e>(
+        &'e mut self,
+        table_name: &'e str,
+    ) -> BoxFuture<'e, Result<(), MigrateError>> {
+        let (moment, bytes) = match E::DIALECT {
+            Dialect::Postgres => ("TIMESTAMPTZ NOT NULL DEFAULT now()", "BYTEA"),
+            Dialect::MySql => ("TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP", "BLOB"),
+        };
+        Box::pin(self.migrate(format!(
+            "CREATE TABLE IF NOT EXISTS {table_name} (\
+                version BIGINT PRIMARY KEY, \
+                description TEXT NOT NULL, \
+                installed_on {moment}, \
+                success BOOLEAN NOT NULL, \
+                checksum {bytes} NOT NULL, \
+                execution_time BIGINT NOT NULL)"
+        )))
+    }
+
+    fn dirty_version<'e>(
+        &'e mut self,
+        table_name: &'e str,
+    ) -> BoxFuture<'e, Result<Option<i64>, MigrateError>> {
+        Box::pin(async move {
+            let sql = format!(
+                "SELECT version FROM {table_name} WHERE success = false ORDER BY version LIMIT 1"
+            );
+            let row = query(AssertSqlSafe(sql)).fetch_optional(&mut *self).await?;
+            Ok(row
+                .map(|row: DataApiRow<E>| row.try_get::<i64, _>(0))
+                .transpose()?)
+        })
+    }
+
+    fn list_applied_migrations<'e>(
+        &'e mut self,
+        table_name: &'e str,
+    ) -> BoxFuture<'e, Result<Vec<AppliedMigration>, MigrateError>> {
+        Box::pin(async move {
+            let sql = format!("SELECT version, checksum FROM {table_name} ORDER BY version");
+            let rows = query(AssertSqlSafe(sql)).fetch_all(&mut *self).await?;
+            let applied = rows.iter().map(|row: &DataApiRow<E>| {
+                Ok(AppliedMigration {
+                    version: row.try_get(0)?,
+                    checksum: row.try_get::<Vec<u8>, _>(1)?.into(),
+                })
+            });
+            applied.collect()
+        })
+    }
+
+    /// A lock of a session would end with the request: it is one of a transaction that is kept
+    /// open beside the migrations, and asked for again until it is free.
+    fn lock(&mut self) -> BoxFuture<'_, Result<(), MigrateError>> {
+        Box::pin(async move { Ok(self.take_lock().await?) })
+    }
+
+    fn unlock(&mut self) -> BoxFuture<'_, Result<(), MigrateError>> {
+        Box::pin(async move { Ok(self.give_lock_back().await?) })
+    }
+
+    /// On PostgreSQL in one transaction with its entry, so that it is done whole or not at all. On
+    /// MySQL, whose DDL commits by itself, the entry says at first that it has not succeeded.
+    fn apply<'e>(
+        &'e mut self,
+        table_name: &'e str,
+        migration: &'e Migration,
+    ) -> BoxFuture<'e, Result<Duration, MigrateError>> {
+        Box::pin(async move {
+            let started = Instant::now();
+            self.keep_lock().await?;
+            match (E::DIALECT, migration.no_tx) {
+                (Dialect::Postgres, false) => {
+                    let mut transaction = self.begin().await?;
+                    transaction.run_migration(migration).await?;
+                    transaction
+                        .note_migration(table_name, migration, true)
+                        .await?;
+                    transaction.commit().await?;
+                }
+                (Dialect::Postgres, true) => {
+                    self.run_migration(migration).await?;
+                    self.note_migration(table_name, migration, true).await?;
+                }
+                (Dialect::MySql, _) => {
+                    self.note_migration(table_name, migration, false).await?;
+                    self.run_migration(migration).await?;
+                    let version = migration.version;
+                    self.migrate(format!(
+                        "UPDATE {table_name} SET success = true WHERE version = {version}"
+                    ))
+                    .await?;
+                }
+            }
+            let elapsed = started.elapsed();
+            let (nanos, version) = (elapsed.as_nanos(), migration.version);
+            self.migrate(format!(
+                "UPDATE {table_name} SET execution_time = {nanos} WHERE version = {version}"
+            ))
+            .await?;
+            Ok(elapsed)
+        })
+    }
+
+    fn revert<'e>(
+        &'e mut self,
+        table_name: &'e str,
+        migration: &'e Migration,
+    ) -> BoxFuture<'e, Result<Duration, MigrateError>> {
+        Box::pin(async move {
+            let started = Instant::now();
+            self.keep_lock().await?;
+            let version = migration.version;
+            let forget = format!("DELETE FROM {table_name} WHERE version = {version}");
+            match (E::DIALECT, migration.no_tx) {
+                (Dialect::Postgres, false) => {
+                    let mut transaction = self.begin().await?;
+                    transaction.run_migration(migration).await?;
+                    transaction.migrate(forget).await?;
+                    transaction.commit().await?;
+                }
+                (Dialect::Postgres, true) => {
+                    self.run_migration(migration).await?;
+                    self.migrate(forget).await?;
+                }
+                (Dialect::MySql, _) => {
+                    self.migrate(format!(
+                        "UPDATE {table_name} SET success = false WHERE version = {version}"
+                    ))
+                    .await?;
+                    self.run_migration(migration).await?;
+                    self.migrate(forget).await?;
+                }
+            }
+            Ok(started.elapsed())
+        })
+    }
+
+    fn skip<'e>(
+        &'e mut self,
+        table_name: &'e str,
+        migration: &'e Migration,
+    ) -> BoxFuture<'e, Result<(), MigrateError>> {
+        Box::pin(self.note_migration(table_name, migration, true))
+    }
+}

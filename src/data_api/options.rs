@@ -1,0 +1,289 @@
+//! Where the Data API leads, and how it is called.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use log::LevelFilter;
+use sqlx_core::Error;
+use sqlx_core::connection::{ConnectOptions, LogSettings};
+use url::{Url, form_urlencoded};
+
+use super::client::{Client, ClientSettings};
+use super::{DataApiConnection, DataApiEngine};
+use crate::error::ConfigError;
+
+/// The cluster, the secret of its user, and the database.
+///
+/// As a URL: `rds-data://CLUSTER_ARN/DATABASE?secret-arn=SECRET_ARN`, with `region` where it is not
+/// the ARN's and `endpoint` for a stand-in. `rds-data:///DATABASE?resource-arn=..` is the same.
+pub struct DataApiConnectOptions<E> {
+    target: Target,
+    settings: ClientSettings,
+    /// Made once for all connections of a pool, whose options are clones of one.
+    client: Arc<OnceLock<Arc<Client>>>,
+    pub(crate) log: LogSettings,
+    engine: PhantomData<E>,
+}
+
+/// What each call names.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Target {
+    pub(crate) resource_arn: String,
+    pub(crate) secret_arn: String,
+    pub(crate) database: Option<String>,
+}
+
+impl<E: DataApiEngine> DataApiConnectOptions<E> {
+    /// A cluster and a secret by their ARNs; the secret may be named.
+    #[must_use]
+    pub fn new(resource_arn: impl Into<String>, secret_arn: impl Into<String>) -> Self {
+        Self {
+            target: Target {
+                resource_arn: resource_arn.into(),
+                secret_arn: secret_arn.into(),
+                database: None,
+            },
+            settings: ClientSettings {
+                timeout: Duration::from_secs(60),
+                ..ClientSettings::default()
+            },
+            client: Arc::default(),
+            log: LogSettings::default(),
+            engine: PhantomData,
+        }
+    }
+
+    /// From `DATABASE_URL`, or from `SQLX_RDS_RESOURCE_ARN`, `SQLX_RDS_SECRET_ARN` and
+    /// `SQLX_RDS_DATABASE`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] around a [`ConfigError`] where a variable is missing.
+    pub fn from_env() -> Result<Self, Error> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        if let Some(url) = variable("DATABASE_URL") {
+            return url.parse();
+        }
+        match (
+            variable("SQLX_RDS_RESOURCE_ARN"),
+            variable("SQLX_RDS_SECRET_ARN"),
+        ) {
+            (Some(resource), Some(secret)) => {
+                let mut options = Self::new(resource, secret);
+                options.target.database = variable("SQLX_RDS_DATABASE");
+                options.check()?;
+                Ok(options)
+            }
+            _ => Err(ConfigError::Conflict(
+                "no cluster is named; set DATABASE_URL to `rds-data://CLUSTER_ARN/DATABASE\
+                 ?secret-arn=SECRET_ARN`, or SQLX_RDS_RESOURCE_ARN and SQLX_RDS_SECRET_ARN",
+            )
+            .into()),
+        }
+    }
+
+    /// The database. Default: the server's own for the user.
+    #[must_use]
+    pub fn database(mut self, name: impl Into<String>) -> Self {
+        self.target.database = Some(name.into());
+        self
+    }
+
+    /// The region. Default: the cluster ARN's.
+    #[must_use]
+    pub fn region(self, region: impl Into<String>) -> Self {
+        self.with(|settings| settings.region = Some(region.into()))
+    }
+
+    /// AWS credentials. Default: the AWS SDK's chain.
+    #[must_use]
+    pub fn credentials_provider(self, provider: impl ProvideCredentials + 'static) -> Self {
+        let provider = SharedCredentialsProvider::new(provider);
+        self.with(|settings| settings.credentials = Some(provider))
+    }
+
+    /// Another endpoint than AWS's. Default: `AWS_ENDPOINT_URL_RDS_DATA`, where it is set.
+    #[must_use]
+    pub fn endpoint_url(self, url: impl Into<String>) -> Self {
+        self.with(|settings| settings.endpoint = Some(url.into()))
+    }
+
+    /// A client of the AWS SDK, with settings of its own but for retries, which are switched off:
+    /// they write rows twice.
+    #[must_use]
+    pub fn client(self, client: aws_sdk_rdsdata::Client) -> Self {
+        self.with(|settings| settings.given = Some(client))
+    }
+
+    /// How long a call may take, with all its attempts. Default: 60 s: a statement may run for 45 s,
+    /// and a database that was paused needs 15 s to 30 s to wake up.
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.with(|settings| settings.timeout = timeout)
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut ClientSettings)) -> Self {
+        change(&mut self.settings);
+        self.client = Arc::default();
+        self
+    }
+
+    /// By the service's own rules for the members of a request.
+    fn check(&self) -> Result<(), ConfigError> {
+        let Target {
+            resource_arn,
+            secret_arn,
+            database,
+        } = &self.target;
+        if !resource_arn.starts_with("arn:") || !(11..=570).contains(&resource_arn.len()) {
+            return Err(ConfigError::Conflict(
+                "the cluster is named by its ARN, as in `rds-data://arn:aws:rds:eu-west-1:\
+                 123456789012:cluster:orders/orders?secret-arn=..`",
+            ));
+        }
+        if secret_arn.is_empty() {
+            return Err(ConfigError::Conflict(
+                "the Data API logs in with a secret; write `?secret-arn=`, with its ARN",
+            ));
+        }
+        if database.as_ref().is_some_and(|name| name.len() > 64) {
+            return Err(ConfigError::OutOfRange {
+                setting: "database",
+                given: "a name of more than 64 characters".to_owned(),
+                instead: "the database's name",
+            });
+        }
+        Ok(())
+    }
+
+    fn parse(text: &str) -> Result<Self, ConfigError> {
+        let unfit = |reason: &str| ConfigError::Url {
+            reason: reason.to_owned(),
+        };
+        let rest = text.strip_prefix("rds-data://").ok_or_else(|| {
+            unfit("it does not begin with `rds-data://`, as in `rds-data://CLUSTER_ARN/DATABASE?secret-arn=SECRET_ARN`")
+        })?;
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (arn, database) = place.split_once('/').unwrap_or((place, ""));
+        let mut options = Self::new(arn, "");
+        if !database.is_empty() {
+            let name =
+                percent_decoded(database).ok_or_else(|| unfit("its database is not UTF-8"))?;
+            options.target.database = Some(name);
+        }
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            let value = value.into_owned();
+            match &*key {
+                "resource-arn" => options.target.resource_arn = value,
+                "secret-arn" => options.target.secret_arn = value,
+                "region" => options.settings.region = Some(value),
+                "endpoint" => options.settings.endpoint = Some(value),
+                _ => {
+                    return Err(ConfigError::Url {
+                        reason: format!(
+                            "`{key}` is not known; there are `secret-arn`, `resource-arn`, \
+                             `region` and `endpoint`"
+                        ),
+                    });
+                }
+            }
+        }
+        options.check()?;
+        Ok(options)
+    }
+
+    /// The region of a cluster's ARN: `arn:PARTITION:rds:REGION:ACCOUNT:cluster:NAME`.
+    fn region_of_arn(&self) -> Option<String> {
+        let region = self.target.resource_arn.split(':').nth(3)?;
+        Some(region.to_owned()).filter(|region| !region.is_empty())
+    }
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(text.as_bytes());
+    // `+` stands for a space in a query only.
+    if text.contains(['+', '&', '=']) {
+        return Some(text.to_owned());
+    }
+    pairs.next().map(|(name, _)| name.into_owned())
+}
+
+impl<E: DataApiEngine> FromStr for DataApiConnectOptions<E> {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Ok(Self::parse(text)?)
+    }
+}
+
+impl<E: DataApiEngine> ConnectOptions for DataApiConnectOptions<E> {
+    type Connection = DataApiConnection<E>;
+
+    fn from_url(url: &Url) -> Result<Self, Error> {
+        url.as_str().parse()
+    }
+
+    fn to_url_lossy(&self) -> Url {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("resource-arn", &self.target.resource_arn);
+        query.append_pair("secret-arn", &self.target.secret_arn);
+        let mut url = Url::parse("rds-data:///").unwrap_or_else(|_| unreachable!());
+        url.set_path(self.target.database.as_deref().unwrap_or_default());
+        url.set_query(Some(&query.finish()));
+        url
+    }
+
+    /// Calls nobody: what is wrong is told by the first statement.
+    async fn connect(&self) -> Result<DataApiConnection<E>, Error> {
+        self.check()?;
+        let client = self.client.get_or_init(|| {
+            let mut settings = self.settings.clone();
+            if settings.region.is_none() {
+                settings.region = self.region_of_arn();
+            }
+            Arc::new(Client::new(settings))
+        });
+        Ok(DataApiConnection::new(
+            Arc::clone(client),
+            self.target.clone(),
+            self.log.clone(),
+        ))
+    }
+
+    fn log_statements(mut self, level: LevelFilter) -> Self {
+        self.log.log_statements(level);
+        self
+    }
+
+    fn log_slow_statements(mut self, level: LevelFilter, duration: Duration) -> Self {
+        self.log.log_slow_statements(level, duration);
+        self
+    }
+}
+
+impl<E> Clone for DataApiConnectOptions<E> {
+    fn clone(&self) -> Self {
+        Self {
+            target: self.target.clone(),
+            settings: self.settings.clone(),
+            client: Arc::clone(&self.client),
+            log: self.log.clone(),
+            engine: PhantomData,
+        }
+    }
+}
+
+impl<E> fmt::Debug for DataApiConnectOptions<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataApiConnectOptions")
+            .field("target", &self.target)
+            .field("region", &self.settings.region)
+            .field("endpoint", &self.settings.endpoint)
+            .field("timeout", &self.settings.timeout)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,159 @@
+//! Rows and their columns.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use aws_sdk_rdsdata::operation::execute_statement::ExecuteStatementOutput;
+use aws_sdk_rdsdata::types::{ColumnMetadata, Field};
+use sqlx_core::Error;
+use sqlx_core::column::{Column, ColumnIndex, ColumnOrigin, TableColumn};
+use sqlx_core::row::Row;
+
+use super::{DataApi, DataApiEngine, DataApiTypeInfo, DataApiValueRef};
+
+/// A column of a result.
+#[derive(Clone, Debug)]
+pub struct DataApiColumn<E> {
+    ordinal: usize,
+    name: String,
+    type_info: DataApiTypeInfo,
+    origin: ColumnOrigin,
+    engine: PhantomData<E>,
+}
+
+impl<E: DataApiEngine> Column for DataApiColumn<E> {
+    type Database = DataApi<E>;
+
+    fn ordinal(&self) -> usize {
+        self.ordinal
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn type_info(&self) -> &DataApiTypeInfo {
+        &self.type_info
+    }
+
+    fn origin(&self) -> ColumnOrigin {
+        self.origin.clone()
+    }
+}
+
+/// The columns that the rows of one result share.
+#[derive(Debug)]
+pub(crate) struct Columns<E> {
+    list: Vec<DataApiColumn<E>>,
+    /// Of columns with one label the last counts, as in sqlx's own drivers.
+    by_name: HashMap<String, usize>,
+}
+
+impl<E> Columns<E> {
+    pub(crate) fn of(metadata: Vec<ColumnMetadata>) -> Self {
+        let mut list = Vec::with_capacity(metadata.len());
+        let mut by_name = HashMap::with_capacity(metadata.len());
+        for (ordinal, column) in metadata.into_iter().enumerate() {
+            let label = column.label.filter(|label| !label.is_empty());
+            let name = label.or(column.name.clone()).unwrap_or_default();
+            by_name.insert(name.clone(), ordinal);
+            let table = column.table_name.filter(|table| !table.is_empty());
+            let origin = match (table, column.name) {
+                (Some(table), Some(name)) => ColumnOrigin::Table(TableColumn {
+                    table: table.into(),
+                    name: name.into(),
+                }),
+                _ => ColumnOrigin::Unknown,
+            };
+            list.push(DataApiColumn {
+                ordinal,
+                name,
+                type_info: DataApiTypeInfo::of_column(column.type_name.as_deref()),
+                origin,
+                engine: PhantomData,
+            });
+        }
+        Self { list, by_name }
+    }
+}
+
+/// A row of a result.
+pub struct DataApiRow<E> {
+    columns: Arc<Columns<E>>,
+    fields: Vec<Field>,
+}
+
+impl<E> DataApiRow<E> {
+    pub(crate) fn new(columns: &Arc<Columns<E>>, fields: Vec<Field>) -> Self {
+        Self {
+            columns: Arc::clone(columns),
+            fields,
+        }
+    }
+}
+
+/// The one number that a statement returned.
+pub(crate) fn first_field(answer: ExecuteStatementOutput) -> Option<i64> {
+    match answer.records?.first()?.first()? {
+        Field::LongValue(number) => Some(*number),
+        Field::BooleanValue(boolean) => Some(i64::from(*boolean)),
+        Field::StringValue(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+impl<E: DataApiEngine> Row for DataApiRow<E> {
+    type Database = DataApi<E>;
+
+    fn columns(&self) -> &[DataApiColumn<E>] {
+        &self.columns.list
+    }
+
+    fn try_get_raw<I>(&self, index: I) -> Result<DataApiValueRef<'_, E>, Error>
+    where
+        I: ColumnIndex<Self>,
+    {
+        let index = index.index(self)?;
+        // A service that sends fewer fields than columns.
+        let field = self
+            .fields
+            .get(index)
+            .ok_or(Error::ColumnIndexOutOfBounds {
+                index,
+                len: self.fields.len(),
+            })?;
+        Ok(DataApiValueRef::new(
+            field,
+            &self.columns.list[index].type_info,
+        ))
+    }
+}
+
+impl<E: DataApiEngine> ColumnIndex<DataApiRow<E>> for usize {
+    fn index(&self, row: &DataApiRow<E>) -> Result<usize, Error> {
+        let len = row.columns.list.len();
+        if *self < len {
+            Ok(*self)
+        } else {
+            Err(Error::ColumnIndexOutOfBounds { len, index: *self })
+        }
+    }
+}
+
+impl<E: DataApiEngine> ColumnIndex<DataApiRow<E>> for str {
+    fn index(&self, row: &DataApiRow<E>) -> Result<usize, Error> {
+        let found = row.columns.by_name.get(self).copied();
+        found.ok_or_else(|| Error::ColumnNotFound(self.to_owned()))
+    }
+}
+
+/// Types and names; values may be anybody's.
+impl<E> fmt::Debug for DataApiRow<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns = self.columns.list.iter();
+        let typed = columns.map(|column| (&column.name, &column.type_info));
+        f.debug_map().entries(typed).finish()
+    }
+}

@@ -1,0 +1,232 @@
+//! Errors that the Data API tells.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+
+use sqlx_core::error::{DatabaseError, ErrorKind as DatabaseErrorKind};
+
+use crate::kind::ErrorKind;
+
+/// The service could not do what it was asked: it throttles, wakes a database up, does not know the
+/// transaction, or has a limit that was met.
+///
+/// Inside an [`sqlx::Error`] it is the inner error of [`sqlx::Error::Io`];
+/// [`ErrorKind::of`] tells its kind.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the Data API answers {name}: {message}{advice}")]
+pub struct DataApiError {
+    pub(crate) name: String,
+    pub(crate) message: String,
+    pub(crate) advice: &'static str,
+    pub(crate) kind: ErrorKind,
+    pub(crate) executed: Executed,
+}
+
+/// Whether what was asked for may have been done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Executed {
+    /// It was not.
+    No,
+    /// Nobody knows.
+    Unknown,
+    /// It was, and only its result was refused.
+    Yes,
+}
+
+impl DataApiError {
+    /// AWS's name of the exception, as `DatabaseResumingException`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether the statement may have been carried out.
+    #[must_use]
+    pub fn executed(&self) -> Executed {
+        self.executed
+    }
+}
+
+impl From<DataApiError> for sqlx_core::Error {
+    fn from(error: DataApiError) -> Self {
+        Self::Io(std::io::Error::other(error))
+    }
+}
+
+/// An error of the database, which the Data API tells in one text.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct DataApiDatabaseError {
+    message: String,
+    code: Option<String>,
+    number: Option<u16>,
+    hint: Option<String>,
+    position: Option<usize>,
+    constraint: Option<String>,
+    table: Option<String>,
+}
+
+impl DataApiDatabaseError {
+    /// Reads `ERROR: text; Hint: ..; Position: 15; SQLState: 42P01` of PostgreSQL, and
+    /// `text; Error code: 1064; SQLState: 42000` of MySQL, from the end: the text may hold anything.
+    pub(crate) fn parse(text: &str) -> Self {
+        let mut rest = text.trim_end();
+        let mut field = |name: &str| {
+            let at = rest.rfind(name)?;
+            let value = rest[at + name.len()..].trim();
+            rest = rest[..at].trim_end_matches([';', '\n', ' ']);
+            Some(value.to_owned())
+        };
+        let code = field("SQLState: ");
+        let number = field("Error code: ").and_then(|number| number.parse().ok());
+        let position = field("Position: ").and_then(|position| position.parse().ok());
+        let hint = field("Hint: ");
+        let message = rest
+            .strip_prefix("ERROR: ")
+            .or_else(|| rest.strip_prefix("FATAL: "))
+            .unwrap_or(rest);
+        Self {
+            constraint: named(message, "constraint \"").or_else(|| key_of(message)),
+            table: named(message, "relation \"").or_else(|| named(message, "table \"")),
+            message: message.to_owned(),
+            code,
+            number,
+            hint,
+            position,
+        }
+    }
+
+    /// MySQL's error number.
+    #[must_use]
+    pub fn number(&self) -> Option<u16> {
+        self.number
+    }
+
+    /// PostgreSQL's hint.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// Where in the statement the error is, in characters from 1 on, as PostgreSQL tells it: in
+    /// the text that was sent, in which each placeholder is a `CAST`.
+    #[must_use]
+    pub fn position(&self) -> Option<usize> {
+        self.position
+    }
+}
+
+/// What stands between a word and the next quote.
+fn named(message: &str, before: &str) -> Option<String> {
+    let (_, after) = message.split_once(before)?;
+    let (name, _) = after.split_once('"')?;
+    Some(name.to_owned())
+}
+
+/// MySQL's: `Duplicate entry '7' for key 'orders.PRIMARY'`.
+fn key_of(message: &str) -> Option<String> {
+    let (_, after) = message.rsplit_once("for key '")?;
+    let (name, _) = after.split_once('\'')?;
+    Some(name.to_owned())
+}
+
+impl DatabaseError for DataApiDatabaseError {
+    fn message(&self) -> &str {
+        &self.message
+    }
+
+    fn code(&self) -> Option<Cow<'_, str>> {
+        self.code.as_deref().map(Cow::Borrowed)
+    }
+
+    fn as_error(&self) -> &(dyn StdError + Send + Sync + 'static) {
+        self
+    }
+
+    fn as_error_mut(&mut self) -> &mut (dyn StdError + Send + Sync + 'static) {
+        self
+    }
+
+    fn into_error(self: Box<Self>) -> Box<dyn StdError + Send + Sync + 'static> {
+        self
+    }
+
+    fn constraint(&self) -> Option<&str> {
+        self.constraint.as_deref()
+    }
+
+    fn table(&self) -> Option<&str> {
+        self.table.as_deref()
+    }
+
+    fn kind(&self) -> DatabaseErrorKind {
+        match (self.number, self.code.as_deref()) {
+            (Some(1062 | 1586), _) | (None, Some("23505")) => DatabaseErrorKind::UniqueViolation,
+            (Some(1216 | 1217 | 1451 | 1452), _) | (None, Some("23503")) => {
+                DatabaseErrorKind::ForeignKeyViolation
+            }
+            (Some(1048 | 1364), _) | (None, Some("23502")) => DatabaseErrorKind::NotNullViolation,
+            (Some(3819 | 4025), _) | (None, Some("23514")) => DatabaseErrorKind::CheckViolation,
+            (None, Some("23P01")) => DatabaseErrorKind::ExclusionViolation,
+            _ => DatabaseErrorKind::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn postgres_is_read_from_the_end() {
+        let error = DataApiDatabaseError::parse(
+            "ERROR: relation \"x\" does not exist; Position: 15; SQLState: 42P01",
+        );
+        assert_eq!(error.message(), "relation \"x\" does not exist");
+        assert_eq!(error.code().as_deref(), Some("42P01"));
+        assert_eq!((error.position(), error.table()), (Some(15), Some("x")));
+        let error = DataApiDatabaseError::parse(
+            "ERROR: operator does not exist: uuid = text; Hint: No operator matches; add casts.; \
+             Position: 30; SQLState: 42883",
+        );
+        assert_eq!(error.message(), "operator does not exist: uuid = text");
+        assert_eq!(error.hint(), Some("No operator matches; add casts."));
+        let error = DataApiDatabaseError::parse(
+            "ERROR: duplicate key value violates unique constraint \"orders_pkey\"; SQLState: 23505",
+        );
+        assert_eq!(error.constraint(), Some("orders_pkey"));
+        assert!(error.is_unique_violation());
+        let error =
+            DataApiDatabaseError::parse("ERROR: a; SQLState: is what I say; SQLState: P0001");
+        assert_eq!(error.message(), "a; SQLState: is what I say");
+        assert_eq!(error.code().as_deref(), Some("P0001"));
+    }
+
+    #[test]
+    fn mysql_is_read_by_its_number() {
+        let error = DataApiDatabaseError::parse(
+            "Duplicate entry '7' for key 'PRIMARY'; Error code: 1062; SQLState: 23000",
+        );
+        assert_eq!(error.number(), Some(1062));
+        assert_eq!(error.constraint(), Some("PRIMARY"));
+        assert!(error.is_unique_violation());
+        assert_eq!(error.code().as_deref(), Some("23000"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read(text: String) {
+            let error = DataApiDatabaseError::parse(&text);
+            let _ = (error.kind(), error.constraint());
+        }
+
+        #[test]
+        fn a_text_is_kept_whole(message in "[a-z\":; ]{0,40}x") {
+            let error = DataApiDatabaseError::parse(&format!("ERROR: {message}; SQLState: 42601"));
+            prop_assert_eq!(error.message(), message);
+        }
+    }
+}

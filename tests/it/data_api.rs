@@ -1,0 +1,601 @@
+//! The Data API as a driver of sqlx, beside sqlx's own drivers on the same servers.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::types::chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+use sqlx::types::time::{Date, OffsetDateTime};
+use sqlx::types::{Decimal, Json, Uuid};
+use sqlx::{
+    Acquire, ConnectOptions, Connection, Executor, FromRow, Pool, QueryBuilder, Row, query,
+    query_as, query_scalar,
+};
+use sqlx_rds::data_api::{
+    self, DataApi, DataApiConnectOptions, DataApiDatabaseError, DataApiEngine, DataApiError,
+    DataApiMySql, DataApiPostgres, DataApiTypeInfo, Executed,
+};
+use sqlx_rds::{ErrorKind, data_api_enum};
+use sqlx_rds_sandbox::{
+    DataApiFailure, DataApiFault, DataApiOperation, Engine, Sandbox, Server, backend,
+};
+
+/// A sandbox, and a database in it that is a test's own.
+struct Stage {
+    sandbox: Sandbox,
+    engine: Engine,
+    database: String,
+}
+
+impl Stage {
+    async fn of(engine: Engine) -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let builder = Sandbox::builder();
+        let builder = match engine {
+            Engine::Postgres => builder.postgres_on(backend::Postgres::shared().await.unwrap()),
+            Engine::MySql => builder.mysql_on(backend::MariaDb::shared().await.unwrap()),
+        };
+        let sandbox = builder.start().await.unwrap();
+        crate::spy::watch(sandbox.aws());
+        let database = format!("data_api_{}", NUMBER.fetch_add(1, Ordering::SeqCst));
+        let stage = Self {
+            sandbox,
+            engine,
+            database,
+        };
+        stage
+            .server()
+            .create_database(&stage.database)
+            .await
+            .unwrap();
+        stage
+    }
+
+    fn server(&self) -> &Server {
+        match self.engine {
+            Engine::Postgres => self.sandbox.postgres(),
+            Engine::MySql => self.sandbox.mysql(),
+        }
+    }
+
+    fn url(&self) -> String {
+        let service = self.sandbox.data_api();
+        format!(
+            "rds-data://{}/{}?secret-arn={}&endpoint={}",
+            service.resource_arn(self.engine).unwrap(),
+            self.database,
+            service.secret_arn(self.engine).unwrap(),
+            service.endpoint(),
+        )
+    }
+
+    fn options<E: DataApiEngine>(&self) -> DataApiConnectOptions<E> {
+        let aws = self.sandbox.aws();
+        let keys = Credentials::new(
+            &aws.access_key_id,
+            &aws.secret_access_key,
+            aws.session_token.clone(),
+            None,
+            "test",
+        );
+        let options: DataApiConnectOptions<E> = self.url().parse().unwrap();
+        options.credentials_provider(keys)
+    }
+
+    async fn pool<E: DataApiEngine>(&self) -> Pool<DataApi<E>> {
+        Pool::connect_with(self.options::<E>()).await.unwrap()
+    }
+
+    fn play(&self, operation: DataApiOperation, requests: usize, fault: DataApiFault) {
+        let service = self.sandbox.data_api();
+        service.play_next_of(operation, requests, fault);
+    }
+}
+
+async fn postgres() -> (Stage, Pool<DataApiPostgres>) {
+    let stage = Stage::of(Engine::Postgres).await;
+    let pool = stage.pool::<data_api::Postgres>().await;
+    (stage, pool)
+}
+
+async fn mysql() -> (Stage, Pool<DataApiMySql>) {
+    let stage = Stage::of(Engine::MySql).await;
+    let pool = stage.pool::<data_api::MySql>().await;
+    (stage, pool)
+}
+
+#[derive(Debug, FromRow, PartialEq)]
+struct Order {
+    id: i64,
+    item: String,
+    note: Option<String>,
+}
+
+const ORDERS: &str = "CREATE TABLE orders (id bigint PRIMARY KEY, item text NOT NULL, note text)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_of_sqlx_runs_on_postgres() {
+    let (_stage, pool) = postgres().await;
+    pool.execute(ORDERS).await.unwrap();
+    let inserted = query("INSERT INTO orders VALUES ($1, $2, $3), ($4, $5, $6)")
+        .bind(1_i64)
+        .bind("pen")
+        .bind(None::<String>)
+        .bind(2_i64)
+        .bind("ink".to_owned())
+        .bind(Some("black"))
+        .execute(&pool)
+        .await
+        .unwrap();
+    assert_eq!(inserted.rows_affected(), 2);
+    let orders: Vec<Order> = query_as("SELECT * FROM orders WHERE id >= $1 ORDER BY id")
+        .bind(1_i64)
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    let ink = Order {
+        id: 2,
+        item: "ink".to_owned(),
+        note: Some("black".to_owned()),
+    };
+    assert_eq!((orders.len(), &orders[1]), (2, &ink));
+    let none: Option<Order> = query_as("SELECT * FROM orders WHERE id = $1")
+        .bind(3_i64)
+        .fetch_optional(&pool)
+        .await
+        .unwrap();
+    assert_eq!(none, None);
+    let mut builder = QueryBuilder::<DataApiPostgres>::new("INSERT INTO orders (id, item) ");
+    builder.push_values(3..=5_i64, |mut row, id| {
+        row.push_bind(id).push_bind(format!("item {id}"));
+    });
+    builder.push(" RETURNING id");
+    let returned = builder.build().fetch_all(&pool).await.unwrap();
+    let ids: Vec<i64> = returned.iter().map(|row| row.get("id")).collect();
+    assert_eq!(ids, [3, 4, 5]);
+    let total: i64 = query_scalar("SELECT count(*) FROM orders")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(total, 5);
+
+    let mut connection = pool.acquire().await.unwrap();
+    let mut transaction = connection.begin().await.unwrap();
+    query("DELETE FROM orders WHERE id = 1")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    let mut savepoint = transaction.begin().await.unwrap();
+    query("DELETE FROM orders")
+        .execute(&mut *savepoint)
+        .await
+        .unwrap();
+    savepoint.rollback().await.unwrap();
+    transaction.commit().await.unwrap();
+    let statement = connection
+        .prepare(sqlx::SqlSafeStr::into_sql_str(
+            "SELECT count(*) FROM orders WHERE id < $1",
+        ))
+        .await
+        .unwrap();
+    let total: i64 = sqlx::Statement::query_scalar(&statement)
+        .bind(100_i64)
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap();
+    assert_eq!(total, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_of_sqlx_runs_on_mysql() {
+    let (_stage, pool) = mysql().await;
+    pool.execute("CREATE TABLE orders (id bigint PRIMARY KEY AUTO_INCREMENT, item varchar(50) NOT NULL, note text)")
+        .await
+        .unwrap();
+    let inserted = query("INSERT INTO orders (item, note) VALUES (?, ?)")
+        .bind("pen?")
+        .bind(None::<String>)
+        .execute(&pool)
+        .await
+        .unwrap();
+    assert_eq!(
+        (inserted.rows_affected(), inserted.last_insert_id()),
+        (1, 1)
+    );
+    let order: Order = query_as("SELECT id, item, note FROM orders WHERE item = ? LIMIT ?")
+        .bind("pen?")
+        .bind(1_i64)
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!((order.id, order.item.as_str()), (1, "pen?"));
+    let mut transaction = pool.begin().await.unwrap();
+    query("DELETE FROM orders")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    transaction.rollback().await.unwrap();
+    let total: i64 = query_scalar("SELECT count(*) FROM orders")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(total, 1);
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mood {
+    Happy,
+    Sad,
+}
+
+data_api_enum!(Mood as "mood" { Happy = "happy", Sad = "sad" });
+
+/// Every value comes back as it was bound, and as sqlx's own driver reads what was written.
+#[tokio::test(flavor = "multi_thread")]
+async fn types_of_postgres_are_those_of_sqlx() {
+    let (stage, pool) = postgres().await;
+    pool.execute("CREATE TYPE mood AS ENUM ('happy', 'sad')")
+        .await
+        .unwrap();
+    let direct: PgConnectOptions = stage.server().admin_url().parse().unwrap();
+    let mut direct = direct.database(&stage.database).connect().await.unwrap();
+    macro_rules! same {
+        ($type:ty, $name:literal, $($value:expr),+ $(,)?) => {
+            $(
+                let value: $type = $value;
+                let sql = concat!("SELECT $1 AS value, $1::", $name, "::text AS text");
+                let row = query(sql).bind(value.clone()).fetch_one(&pool).await.unwrap();
+                assert_eq!(row.get::<$type, _>("value"), value, $name);
+                let none = query(sql).bind(None::<$type>).fetch_one(&pool).await.unwrap();
+                assert_eq!(none.get::<Option<$type>, _>("value"), None, $name);
+                let theirs = query(sql).bind(value.clone()).fetch_one(&mut direct);
+                let theirs = theirs.await.unwrap();
+                assert_eq!(theirs.get::<$type, _>("value"), value, $name);
+                let (theirs, ours) = (theirs.get::<String, _>("text"), row.get::<String, _>("text"));
+                assert_eq!(theirs, ours, $name);
+            )+
+        };
+    }
+    same!(bool, "bool", true, false);
+    same!(i16, "int2", i16::MIN, 7);
+    same!(i32, "int4", i32::MIN, 7);
+    same!(i64, "int8", i64::MIN, i64::MAX);
+    same!(f32, "float4", 1.5, -0.1);
+    same!(f64, "float8", 0.1, 1e300);
+    same!(
+        String,
+        "text",
+        String::new(),
+        "it's \\ \"$1\" :p1 ✓".to_owned()
+    );
+    same!(Vec<u8>, "bytea", vec![], vec![0, 255, 92]);
+    same!(Uuid, "uuid", Uuid::from_u128(7));
+    same!(
+        Decimal,
+        "numeric",
+        "100.10".parse().unwrap(),
+        "-0.0001".parse().unwrap()
+    );
+    let day = NaiveDate::from_ymd_opt(2024, 2, 29).unwrap();
+    let time = NaiveTime::from_hms_micro_opt(23, 59, 59, 123_456).unwrap();
+    same!(NaiveDate, "date", day);
+    same!(NaiveTime, "time", time, NaiveTime::MIN);
+    same!(NaiveDateTime, "timestamp", day.and_time(time));
+    same!(DateTime<Utc>, "timestamptz", day.and_time(time).and_utc());
+    same!(
+        Json<HashMap<String, i32>>,
+        "jsonb",
+        Json(HashMap::from([("x".to_owned(), 0)]))
+    );
+    same!(
+        serde_json::Value,
+        "jsonb",
+        serde_json::json!({"a": [1, null, "b"]})
+    );
+    same!(Vec<i32>, "int4[]", vec![], vec![1, -2]);
+    same!(Vec<Option<i64>>, "int8[]", vec![Some(1), None]);
+    same!(
+        Vec<String>,
+        "text[]",
+        vec!["a,\"b\\".to_owned(), "NULL".to_owned(), String::new()]
+    );
+    same!(Vec<bool>, "bool[]", vec![true, false]);
+    same!(Vec<f64>, "float8[]", vec![0.5]);
+    same!(Vec<Uuid>, "uuid[]", vec![Uuid::from_u128(7)]);
+    let day = Date::from_ordinal_date(2024, 60).unwrap();
+    same!(Date, "date", day);
+    same!(
+        OffsetDateTime,
+        "timestamptz",
+        day.with_hms_milli(12, 0, 0, 500).unwrap().assume_utc()
+    );
+
+    for mood in [Mood::Happy, Mood::Sad] {
+        let back: Mood = query_scalar("SELECT $1")
+            .bind(mood)
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        assert_eq!(back, mood);
+    }
+    let wrong = query_scalar::<_, i32>("SELECT 1::int8")
+        .fetch_one(&pool)
+        .await;
+    assert!(
+        matches!(wrong, Err(sqlx::Error::ColumnDecode { .. })),
+        "{wrong:?}"
+    );
+    assert_eq!(DataApiTypeInfo::with_name("_int4").to_string(), "INT4[]");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn types_of_mysql_are_those_of_sqlx() {
+    #[derive(Debug, Deserialize, PartialEq, Serialize)]
+    struct Note {
+        text: String,
+    }
+    let (_stage, pool) = mysql().await;
+    pool.execute(
+        "CREATE TABLE samples (b boolean, t tinyint, u bigint unsigned, f float, d double, \
+         m decimal(10, 4), s varchar(50), x varbinary(50), day date, tm time(6), at datetime(6), \
+         ts timestamp(6) NULL, j json, uuid binary(16))",
+    )
+    .await
+    .unwrap();
+    let day = NaiveDate::from_ymd_opt(2024, 2, 29).unwrap();
+    let time = NaiveTime::from_hms_micro_opt(23, 59, 59, 123_456).unwrap();
+    let note = Note {
+        text: "\"7\"".to_owned(),
+    };
+    query("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+        .bind(true)
+        .bind(-7_i8)
+        .bind(u64::MAX)
+        .bind(1.5_f32)
+        .bind(0.1_f64)
+        .bind("100.1000".parse::<Decimal>().unwrap())
+        .bind("it's")
+        .bind(&[0_u8, 255][..])
+        .bind(day)
+        .bind(time)
+        .bind(day.and_time(time))
+        .bind(day.and_time(time).and_utc())
+        .bind(Json(&note))
+        .bind(Uuid::from_u128(7))
+        .execute(&pool)
+        .await
+        .unwrap();
+    let row = query("SELECT * FROM samples")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert!(row.get::<bool, _>("b"));
+    assert_eq!(row.get::<i8, _>("t"), -7);
+    assert_eq!(row.get::<u64, _>("u"), u64::MAX);
+    assert_eq!(row.get::<f32, _>("f"), 1.5);
+    assert_eq!(row.get::<f64, _>("d"), 0.1);
+    assert_eq!(row.get::<Decimal, _>("m").to_string(), "100.1000");
+    assert_eq!(row.get::<&str, _>("s"), "it's");
+    assert_eq!(row.get::<Vec<u8>, _>("x"), [0, 255]);
+    assert_eq!(row.get::<NaiveDate, _>("day"), day);
+    assert_eq!(row.get::<NaiveTime, _>("tm"), time);
+    assert_eq!(row.get::<NaiveDateTime, _>("at"), day.and_time(time));
+    assert_eq!(
+        row.get::<DateTime<Utc>, _>("ts"),
+        day.and_time(time).and_utc()
+    );
+    assert_eq!(row.get::<Json<Note>, _>("j").0, note);
+    assert_eq!(row.get::<Uuid, _>("uuid"), Uuid::from_u128(7));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_are_those_of_the_database() {
+    let (_stage, pool) = postgres().await;
+    pool.execute(ORDERS).await.unwrap();
+    query("INSERT INTO orders VALUES (1, 'pen')")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let error = query("INSERT INTO orders VALUES (1, 'ink')")
+        .execute(&pool)
+        .await
+        .unwrap_err();
+    let database = error.as_database_error().unwrap();
+    assert!(database.is_unique_violation());
+    assert_eq!(database.constraint(), Some("orders_pkey"));
+    assert_eq!(database.code().as_deref(), Some("23505"));
+    let error = query("SELECT nonsense").execute(&pool).await.unwrap_err();
+    let database = error.as_database_error().unwrap();
+    let database = database.downcast_ref::<DataApiDatabaseError>();
+    assert_eq!(database.position(), Some(8));
+    for (sql, says) in [
+        ("SELECT :name", ":name"),
+        ("SELECT $1", "1"),
+        ("SELECT 1; SELECT $1", ""),
+    ] {
+        let error = query(sql).bind(1).bind(2).execute(&pool).await.unwrap_err();
+        assert!(matches!(error, sqlx::Error::Protocol(_)), "{error:?}");
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    let interval = query("SELECT interval '1 day'")
+        .fetch_one(&pool)
+        .await
+        .unwrap_err();
+    let said = interval.to_string();
+    assert!(said.contains("cast the column to `text`"), "{said}");
+}
+
+fn service_error(error: &sqlx::Error) -> &DataApiError {
+    let sqlx::Error::Io(error) = error else {
+        panic!("{error:?}");
+    };
+    error.get_ref().unwrap().downcast_ref().unwrap()
+}
+
+/// The AWS SDK alone would have sent it again, and written it twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_twice() {
+    let (stage, pool) = postgres().await;
+    pool.execute("CREATE TABLE ledger (number int)")
+        .await
+        .unwrap();
+    let mut expected = 0_i64;
+    let execute = DataApiOperation::ExecuteStatement;
+    let lost = [
+        DataApiFault::After(DataApiFailure::InternalServerError),
+        DataApiFault::After(DataApiFailure::ServiceUnavailable),
+        DataApiFault::After(DataApiFailure::DatabaseUnavailable),
+        DataApiFault::CloseAfter,
+    ];
+    for fault in lost {
+        stage.play(execute, 1, fault);
+        let error = query("INSERT INTO ledger VALUES (1)")
+            .execute(&pool)
+            .await
+            .unwrap_err();
+        assert_eq!(
+            service_error(&error).executed(),
+            Executed::Unknown,
+            "{fault:?}"
+        );
+        assert_eq!(ErrorKind::of(&error), ErrorKind::Disconnected);
+        expected += 1;
+    }
+    // What has certainly not been done is done later.
+    for fault in [DataApiFault::Resuming, DataApiFault::Throttling] {
+        stage.play(execute, 3, fault);
+        query("INSERT INTO ledger VALUES (1)")
+            .execute(&pool)
+            .await
+            .unwrap();
+        expected += 1;
+    }
+    let count = "SELECT count(*) FROM ledger";
+    let found: i64 = query_scalar(count).fetch_one(&pool).await.unwrap();
+    assert_eq!(found, expected);
+
+    // A caller may say that a statement can be run twice.
+    let mut connection = pool.acquire().await.unwrap();
+    for fault in lost {
+        stage.play(execute, 2, fault);
+        let found: i64 = query_scalar(count)
+            .fetch_one(connection.idempotent())
+            .await
+            .unwrap();
+        assert_eq!(found, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_is_not_answered_is_told() {
+    let (stage, pool) = postgres().await;
+    pool.execute("CREATE TABLE ledger (number int)")
+        .await
+        .unwrap();
+    let lost = DataApiFault::After(DataApiFailure::DatabaseUnavailable);
+    let mut transaction = pool.begin().await.unwrap();
+    query("INSERT INTO ledger VALUES (1)")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    stage.play(DataApiOperation::CommitTransaction, 1, lost);
+    let error = transaction.commit().await.unwrap_err();
+    assert_eq!(service_error(&error).executed(), Executed::Unknown);
+    // And one whose statement was not answered is not built on.
+    let mut transaction = pool.begin().await.unwrap();
+    stage.play(DataApiOperation::ExecuteStatement, 1, lost);
+    let insert = query("INSERT INTO ledger VALUES (2)");
+    insert.execute(&mut *transaction).await.unwrap_err();
+    let error = query("SELECT 1")
+        .execute(&mut *transaction)
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("roll it back"), "{error}");
+    let error = transaction.commit().await.unwrap_err();
+    assert!(error.to_string().contains("roll it back"), "{error}");
+    let found: i64 = query_scalar("SELECT count(*) FROM ledger")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(found, 1);
+    // A transaction that is begun twice harms nobody.
+    stage.play(DataApiOperation::BeginTransaction, 2, lost);
+    pool.begin().await.unwrap().commit().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_was_dropped_is_rolled_back_by_the_next_use() {
+    let (stage, pool) = postgres().await;
+    pool.execute("CREATE TABLE ledger (number int)")
+        .await
+        .unwrap();
+    let mut connection = pool.acquire().await.unwrap();
+    let mut transaction = connection.begin().await.unwrap();
+    query("INSERT INTO ledger VALUES (1)")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    drop(transaction);
+    assert_eq!(stage.sandbox.data_api().transactions(), 1);
+    let count = query_scalar::<_, i64>("SELECT count(*) FROM ledger");
+    assert_eq!(count.fetch_one(&mut *connection).await.unwrap(), 0);
+    assert_eq!(stage.sandbox.data_api().transactions(), 0);
+    // Frozen for longer than the service waits.
+    let mut transaction = connection.begin().await.unwrap();
+    query("INSERT INTO ledger VALUES (1)")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    stage.sandbox.clock().advance(Duration::from_secs(200));
+    let error = query("SELECT 1")
+        .execute(&mut *transaction)
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("3 min"), "{error}");
+    transaction.rollback().await.unwrap();
+    connection.ping().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrations_run_as_on_a_connection() {
+    let migrator =
+        sqlx::migrate::Migrator::new(std::path::Path::new("examples/migrations/todos")).await;
+    let migrator = migrator.unwrap();
+    let (_stage, pool) = postgres().await;
+    let (one, other) = tokio::join!(migrator.run(&pool), migrator.run(&pool));
+    one.unwrap();
+    other.unwrap();
+    let applied: i64 = query_scalar("SELECT count(*) FROM _sqlx_migrations WHERE success")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(usize::try_from(applied).unwrap(), migrator.iter().count());
+}
+
+#[test]
+fn urls_that_cannot_work_are_refused() {
+    for (url, says) in [
+        ("postgres://host/db", "rds-data://"),
+        ("rds-data://orders/db?secret-arn=arn:a", "named by its ARN"),
+        (
+            "rds-data://arn:aws:rds:eu-west-1:1:cluster:c/db",
+            "secret-arn",
+        ),
+        (
+            "rds-data://arn:aws:rds:eu-west-1:1:cluster:c/db?secretArn=x",
+            "`secretArn` is not known",
+        ),
+    ] {
+        let error = url
+            .parse::<DataApiConnectOptions<data_api::Postgres>>()
+            .unwrap_err();
+        assert!(error.to_string().contains(says), "{url}: {error}");
+    }
+    let url = "rds-data://arn:aws:rds:eu-west-1:1:cluster:c/db?secret-arn=arn:aws:x:y";
+    let options: DataApiConnectOptions<data_api::Postgres> = url.parse().unwrap();
+    let again = DataApiConnectOptions::<data_api::Postgres>::from_url(&options.to_url_lossy());
+    assert_eq!(format!("{:?}", again.unwrap()), format!("{options:?}"));
+}
