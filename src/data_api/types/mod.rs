@@ -75,6 +75,12 @@ macro_rules! typed {
 use typed;
 
 /// Types that travel as text, by a way to write and a way to read them.
+#[cfg(any(
+    feature = "chrono",
+    feature = "time",
+    feature = "rust_decimal",
+    feature = "bigdecimal"
+))]
 macro_rules! as_text {
     ($rust:ty, $names:expr, $write:expr, $read:expr) => {
         $crate::data_api::types::typed!($rust, $names);
