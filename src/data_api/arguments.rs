@@ -106,6 +106,10 @@ impl<E: DataApiEngine> DataApiArguments<E> {
         };
     }
 
+    pub(crate) fn types(&self) -> &[DataApiTypeInfo] {
+        &self.types
+    }
+
     pub(crate) fn into_parameters(self) -> Vec<SqlParameter> {
         let with_types = self.buffer.fields.into_iter().zip(self.types);
         let parameters = with_types.enumerate().map(|(index, (field, type_info))| {

@@ -189,7 +189,7 @@ impl<E: DataApiEngine> DataApiConnection<E> {
     }
 }
 
-fn translate<E: DataApiEngine>(
+pub(super) fn translate<E: DataApiEngine>(
     sql: &str,
     arguments: &DataApiArguments<E>,
 ) -> Result<String, Error> {

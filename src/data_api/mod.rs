@@ -25,6 +25,7 @@ use std::marker::PhantomData;
 use sqlx_core::database::Database;
 
 mod arguments;
+mod batch;
 mod client;
 mod connection;
 mod engine;
@@ -42,6 +43,7 @@ mod types;
 mod value;
 
 pub use self::arguments::{DataApiArgumentBuffer, DataApiArguments};
+pub use self::batch::execute_many;
 pub use self::connection::DataApiConnection;
 pub use self::engine::{DataApiEngine, MySql, Postgres};
 pub use self::idempotent::IdempotentStatements;

@@ -11,12 +11,12 @@ use sqlx::types::chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use sqlx::types::time::{Date, OffsetDateTime};
 use sqlx::types::{Decimal, Json, Uuid};
 use sqlx::{
-    Acquire, ConnectOptions, Connection, Executor, FromRow, Pool, QueryBuilder, Row, query,
-    query_as, query_scalar,
+    Acquire, Arguments, ConnectOptions, Connection, Executor, FromRow, Pool, QueryBuilder, Row,
+    query, query_as, query_scalar,
 };
 use sqlx_rds::data_api::{
-    self, DataApi, DataApiConnectOptions, DataApiDatabaseError, DataApiEngine, DataApiError,
-    DataApiMySql, DataApiPostgres, DataApiTypeInfo, Executed,
+    self, DataApi, DataApiArguments, DataApiConnectOptions, DataApiDatabaseError, DataApiEngine,
+    DataApiError, DataApiMySql, DataApiPostgres, DataApiTypeInfo, Executed,
 };
 use sqlx_rds::{ErrorKind, data_api_enum};
 use sqlx_rds_sandbox::{
@@ -557,6 +557,46 @@ async fn a_transaction_that_was_dropped_is_rolled_back_by_the_next_use() {
     assert!(error.to_string().contains("3 min"), "{error}");
     transaction.rollback().await.unwrap();
     connection.ping().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_sets_take_effect_together() {
+    let (stage, pool) = postgres().await;
+    pool.execute("CREATE TABLE ledger (number bigint PRIMARY KEY, note text)")
+        .await
+        .unwrap();
+    let sets = |numbers: std::ops::Range<i64>| {
+        numbers.map(|number| {
+            let mut set = DataApiArguments::<data_api::Postgres>::default();
+            set.add(number).unwrap();
+            set.add((number % 2 == 0).then_some("even")).unwrap();
+            set
+        })
+    };
+    let mut connection = pool.acquire().await.unwrap();
+    let sql = "INSERT INTO ledger VALUES ($1, $2)";
+    let total = data_api::execute_many(&mut connection, sql, sets(0..2_500)).await;
+    assert_eq!(total.unwrap(), 2_500);
+    let count = "SELECT count(*) FROM ledger";
+    let found: i64 = query_scalar(count).fetch_one(&pool).await.unwrap();
+    assert_eq!(found, 2_500);
+    // The third page of these meets what is there.
+    let error = data_api::execute_many(&mut connection, sql, sets(-2_400..100)).await;
+    assert!(
+        error
+            .unwrap_err()
+            .as_database_error()
+            .unwrap()
+            .is_unique_violation()
+    );
+    let found: i64 = query_scalar(count).fetch_one(&pool).await.unwrap();
+    assert_eq!((found, stage.sandbox.data_api().transactions()), (2_500, 0));
+    let mut other = DataApiArguments::<data_api::Postgres>::default();
+    other.add("text").unwrap();
+    other.add("text").unwrap();
+    let mixed = sets(0..1).chain([other]);
+    let error = data_api::execute_many(&mut connection, sql, mixed).await;
+    assert!(error.unwrap_err().to_string().contains("other types"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,110 @@
+//! One statement with many sets of values.
+
+use aws_sdk_rdsdata::types::SqlParameter;
+use sqlx_core::Error;
+use sqlx_core::sql_str::SqlSafeStr;
+
+use super::client::Repeatable;
+use super::connection::{DataApiConnection, translate};
+use super::{DataApiArguments, DataApiEngine};
+
+/// How many sets go into one request: the service has no number, and 4 MiB for all of it.
+const PAGE: usize = 1_000;
+
+/// Runs a statement once for each set of values, in requests of up to 1,000 sets.
+///
+/// All of it takes effect or nothing does: outside of a transaction it gets one of its own. The
+/// service tells no rows and no counts; what is returned is how many sets there were.
+///
+/// ```no_run
+/// # use sqlx_rds::data_api::{self, DataApiArguments, DataApiConnection, Postgres};
+/// # async fn example(connection: &mut DataApiConnection<Postgres>) -> Result<(), sqlx::Error> {
+/// use sqlx::Arguments;
+///
+/// let mut sets = Vec::new();
+/// for (id, item) in [(1_i64, "pen"), (2, "ink")] {
+///     let mut set = DataApiArguments::default();
+///     set.add(id).map_err(sqlx::Error::Encode)?;
+///     set.add(item).map_err(sqlx::Error::Encode)?;
+///     sets.push(set);
+/// }
+/// let sql = "INSERT INTO orders (id, item) VALUES ($1, $2)";
+/// data_api::execute_many(connection, sql, sets).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// [`Error::Protocol`] where the sets are not of the same types, and those of a statement.
+///
+/// # Cancel safety
+///
+/// Cancel safe inside a transaction of one's own; outside of one the last request may take effect.
+pub async fn execute_many<E: DataApiEngine>(
+    connection: &mut DataApiConnection<E>,
+    sql: impl SqlSafeStr,
+    sets: impl IntoIterator<Item = DataApiArguments<E>>,
+) -> Result<usize, Error> {
+    let sql = sql.into_sql_str();
+    let mut sets = sets.into_iter().peekable();
+    let Some(first) = sets.peek() else {
+        return Ok(0);
+    };
+    let text = translate(sql.as_str(), first)?;
+    let types = first.types().to_vec();
+    let mut pages = Vec::new();
+    for (number, set) in sets.enumerate() {
+        if set.types() != types {
+            return Err(Error::Protocol(format!(
+                "set {number} has other types than the first; bind the same to each, and \
+                 `None::<T>` for NULL"
+            )));
+        }
+        if number % PAGE == 0 {
+            pages.push(Vec::new());
+        }
+        if let Some(page) = pages.last_mut() {
+            page.push(set.into_parameters());
+        }
+    }
+    connection.flush_rollback().await?;
+    let total = pages.iter().map(Vec::len).sum();
+    if connection.state.depth() > 0 {
+        for page in pages {
+            connection.send_page(&text, page).await?;
+        }
+        return Ok(total);
+    }
+    connection.begin_transaction(None).await?;
+    for page in pages {
+        if let Err(error) = connection.send_page(&text, page).await {
+            let _ = connection.roll_back().await;
+            return Err(error);
+        }
+    }
+    connection.commit_transaction().await?;
+    Ok(total)
+}
+
+impl<E: DataApiEngine> DataApiConnection<E> {
+    async fn send_page(&mut self, sql: &str, sets: Vec<Vec<SqlParameter>>) -> Result<(), Error> {
+        self.state.check()?;
+        let (target, id) = (self.target().clone(), self.state.id().map(str::to_owned));
+        let sent = self.client().call(Repeatable::IfNotExecuted, |sdk| {
+            sdk.batch_execute_statement()
+                .resource_arn(&target.resource_arn)
+                .secret_arn(&target.secret_arn)
+                .set_database(target.database.clone())
+                .set_transaction_id(id.clone())
+                .sql(sql)
+                .set_parameter_sets(Some(sets.clone()))
+                .send()
+        });
+        let result = sent.await;
+        if let Err(error) = &result {
+            self.state.note(error);
+        }
+        result.map(drop)
+    }
+}
