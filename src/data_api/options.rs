@@ -171,9 +171,7 @@ impl<E: DataApiEngine> DataApiConnectOptions<E> {
         let (arn, database) = place.split_once('/').unwrap_or((place, ""));
         let mut options = Self::new(arn, "");
         if !database.is_empty() {
-            let name =
-                percent_decoded(database).ok_or_else(|| unfit("its database is not UTF-8"))?;
-            options.target.database = Some(name);
+            options.target.database = Some(percent_decoded(database));
         }
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             let value = value.into_owned();
@@ -203,13 +201,16 @@ impl<E: DataApiEngine> DataApiConnectOptions<E> {
     }
 }
 
-fn percent_decoded(text: &str) -> Option<String> {
+/// A path's text, in which `+`, `&` and `=` stand for themselves, unlike in a query.
+fn percent_decoded(text: &str) -> String {
+    let text = text
+        .replace('+', "%2B")
+        .replace('&', "%26")
+        .replace('=', "%3D");
     let mut pairs = form_urlencoded::parse(text.as_bytes());
-    // `+` stands for a space in a query only.
-    if text.contains(['+', '&', '=']) {
-        return Some(text.to_owned());
-    }
-    pairs.next().map(|(name, _)| name.into_owned())
+    pairs
+        .next()
+        .map_or(String::new(), |(name, _)| name.into_owned())
 }
 
 impl<E: DataApiEngine> FromStr for DataApiConnectOptions<E> {

@@ -599,20 +599,63 @@ async fn many_sets_take_effect_together() {
     assert!(error.unwrap_err().to_string().contains("other types"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn migrations_run_as_on_a_connection() {
-    let migrator =
-        sqlx::migrate::Migrator::new(std::path::Path::new("examples/migrations/todos")).await;
+/// Two migrators at once take turns.
+async fn migrate_twice<E: DataApiEngine>(stage: &Stage, directory: &str) -> (usize, Vec<i64>) {
+    let migrator = sqlx::migrate::Migrator::new(std::path::Path::new(directory)).await;
     let migrator = migrator.unwrap();
-    let (_stage, pool) = postgres().await;
+    let pool = stage.pool::<E>().await;
     let (one, other) = tokio::join!(migrator.run(&pool), migrator.run(&pool));
     one.unwrap();
     other.unwrap();
-    let applied: i64 = query_scalar("SELECT count(*) FROM _sqlx_migrations WHERE success")
-        .fetch_one(&pool)
+    let applied = "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version";
+    let rows = query(applied).fetch_all(&pool).await.unwrap();
+    let versions = rows.iter().map(|row| row.get::<i64, _>(0)).collect();
+    // The lock's transactions are gone with it.
+    assert_eq!(stage.sandbox.data_api().transactions(), 0);
+    (migrator.iter().count(), versions)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrations_run_as_on_a_connection() {
+    let stage = Stage::of(Engine::Postgres).await;
+    let migrated = migrate_twice::<data_api::Postgres>(&stage, "examples/migrations/todos");
+    let (expected, applied) = migrated.await;
+    assert_eq!(applied.len(), expected);
+    let stage = Stage::of(Engine::MySql).await;
+    let migrated = migrate_twice::<data_api::MySql>(&stage, "examples/migrations/todos_mysql");
+    let (expected, applied) = migrated.await;
+    assert_eq!(applied.len(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_twice_on_mysql() {
+    let (stage, pool) = mysql().await;
+    pool.execute("CREATE TABLE ledger (number int)")
         .await
         .unwrap();
-    assert_eq!(usize::try_from(applied).unwrap(), migrator.iter().count());
+    let execute = DataApiOperation::ExecuteStatement;
+    for fault in [
+        DataApiFault::After(DataApiFailure::DatabaseUnavailable),
+        DataApiFault::CloseAfter,
+    ] {
+        stage.play(execute, 1, fault);
+        let insert = query("INSERT INTO ledger VALUES (1)");
+        let error = insert.execute(&pool).await.unwrap_err();
+        assert_eq!(service_error(&error).executed(), Executed::Unknown);
+    }
+    stage.play(execute, 2, DataApiFault::Resuming);
+    let insert = query("INSERT INTO ledger VALUES (?)").bind(1);
+    insert.execute(&pool).await.unwrap();
+    let mut transaction = pool.begin().await.unwrap();
+    let insert = query("INSERT INTO ledger VALUES (1)");
+    insert.execute(&mut *transaction).await.unwrap();
+    let lost = DataApiFault::After(DataApiFailure::ServiceUnavailable);
+    stage.play(DataApiOperation::CommitTransaction, 1, lost);
+    let error = transaction.commit().await.unwrap_err();
+    assert_eq!(service_error(&error).executed(), Executed::Unknown);
+    let count = query_scalar("SELECT count(*) FROM ledger").fetch_one(&pool);
+    let found: i64 = count.await.unwrap();
+    assert_eq!(found, 4);
 }
 
 #[test]
@@ -634,8 +677,10 @@ fn urls_that_cannot_work_are_refused() {
             .unwrap_err();
         assert!(error.to_string().contains(says), "{url}: {error}");
     }
-    let url = "rds-data://arn:aws:rds:eu-west-1:1:cluster:c/db?secret-arn=arn:aws:x:y";
+    let url = "rds-data://arn:aws:rds:eu-west-1:1:cluster:c/a%20b+c=%2F?secret-arn=arn:aws:x:y";
     let options: DataApiConnectOptions<data_api::Postgres> = url.parse().unwrap();
     let again = DataApiConnectOptions::<data_api::Postgres>::from_url(&options.to_url_lossy());
-    assert_eq!(format!("{:?}", again.unwrap()), format!("{options:?}"));
+    let shown = format!("{options:?}");
+    assert!(shown.contains("\"a b+c=/\""), "{shown}");
+    assert_eq!(format!("{:?}", again.unwrap()), shown);
 }
