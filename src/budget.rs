@@ -1,5 +1,7 @@
 //! How often a pool may try again. Arithmetic only.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 /// A bucket of tokens: trying again takes some, and work that succeeds puts a few back.
 ///
 /// While most work succeeds there is always enough. When everything fails, the bucket is soon
@@ -7,7 +9,7 @@
 /// at most a fifth of what still succeeds. The numbers are those of the AWS SDKs' standard mode.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    tokens: u32,
+    tokens: AtomicU32,
 }
 
 const CAPACITY: u32 = 500;
@@ -16,26 +18,32 @@ const REFUND: u32 = 1;
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { tokens: CAPACITY }
+        Self {
+            tokens: AtomicU32::new(CAPACITY),
+        }
     }
 }
 
 impl Budget {
     /// Pays for one more attempt, if that can be afforded.
-    pub(crate) fn spend(&mut self) -> bool {
-        match self.tokens.checked_sub(COST) {
-            Some(left) => {
-                self.tokens = left;
-                true
-            }
-            None => false,
-        }
+    pub(crate) fn spend(&self) -> bool {
+        let spent = self
+            .tokens
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |tokens| {
+                tokens.checked_sub(COST)
+            });
+        spent.is_ok()
     }
 
     /// Work has succeeded, after an attempt that was `paid` for or at once.
-    pub(crate) fn succeeded(&mut self, paid: bool) {
+    pub(crate) fn succeeded(&self, paid: bool) {
         let refund = if paid { COST } else { REFUND };
-        self.tokens = (self.tokens + refund).min(CAPACITY);
+        // A full bucket is not written: that is what it is nearly always.
+        let _ = self
+            .tokens
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |tokens| {
+                (tokens < CAPACITY).then(|| (tokens + refund).min(CAPACITY))
+            });
     }
 }
 
@@ -47,7 +55,7 @@ mod tests {
 
     #[test]
     fn an_outage_is_not_multiplied() {
-        let mut budget = Budget::default();
+        let budget = Budget::default();
         let afforded = (0..1_000).filter(|_| budget.spend()).count();
         assert_eq!(afforded, 100);
         for _ in 0..5 {
@@ -60,7 +68,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_spent_was_there(steps in prop::collection::vec(any::<Option<bool>>(), 0..2_000)) {
-            let mut budget = Budget::default();
+            let budget = Budget::default();
             let (mut spent, mut earned) = (0, 0);
             for step in steps {
                 match step {
@@ -71,7 +79,7 @@ mod tests {
                     }
                 }
                 prop_assert!(spent <= CAPACITY + earned);
-                prop_assert!(budget.tokens <= CAPACITY);
+                prop_assert!(budget.tokens.load(Ordering::Relaxed) <= CAPACITY);
             }
         }
     }

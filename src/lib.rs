@@ -80,7 +80,7 @@ pub use self::error::IdempotencyError;
 pub use self::error::{ConfigError, LoginError, LoginsSuspended, NotWriter, Overloaded};
 pub use self::fleet::Fleet;
 #[cfg(feature = "idempotency")]
-pub use self::idempotency::{Idempotency, IdempotencyKey, Once};
+pub use self::idempotency::{Idempotency, IdempotencyKey, Once, OncePool};
 pub use self::kind::{ErrorKind, Recovery};
 #[cfg(feature = "iam")]
 pub use self::login::environment::EnvironmentCredentialsProvider;

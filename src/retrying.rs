@@ -8,10 +8,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
-use sqlx::{Error, Transaction};
+use sqlx::{Database, Error, Transaction};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use crate::budget::Budget;
 use crate::connection::PoolConnection;
 use crate::engine::Engine;
 use crate::kind::{ErrorKind, Recovery};
@@ -140,7 +141,7 @@ impl<DB: Engine> Pool<DB> {
         .await
     }
 
-    /// Runs attempts until one succeeds, or fails with what does not pass.
+    /// See [`run`].
     pub(crate) async fn run<T, E, Fut>(
         &self,
         policy: RetryPolicy,
@@ -150,54 +151,83 @@ impl<DB: Engine> Pool<DB> {
         Fut: Future<Output = Result<T, Ended<Failure<E>>>>,
         E: From<Error> + StdError + 'static,
     {
-        let started = Instant::now();
-        let deadline = deadline::of(started, policy.timeout);
-        let attempts = AtomicU32::new(0);
-        let attempted = || attempts.load(Ordering::Relaxed);
-        let worked = Mutex::new(Duration::ZERO);
-        let budget = || self.shared().budget();
-        let span = telemetry::unit_span(DB::SYSTEM);
-        let units = retry::until(
-            Tried::Work,
-            deadline,
-            |_| policy.backoff,
-            || {
-                attempts.fetch_add(1, Ordering::Relaxed);
-                let (begun, attempt) = (Instant::now(), attempt(deadline));
-                let worked = &worked;
-                async move {
-                    let result = attempt.await;
-                    *worked.lock().unwrap_or_else(PoisonError::into_inner) += begun.elapsed();
-                    result
-                }
-            },
-            |failure| {
-                failure.may_pass && attempted() < policy.max_attempts.get() && budget().spend()
-            },
-            || Failure::last(timed_out(policy.timeout)),
-        );
-        // What `begin` waits for ends then too, with an error that says what it was.
-        let result = deadline::by(deadline, units).instrument(span.clone()).await;
-        if result.is_ok() {
-            budget().succeeded(attempted() > 1);
-        }
-        let took = started.elapsed();
-        let worked = worked.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let facts = UnitFacts {
-            attempts: attempted(),
-            waited: took.saturating_sub(worked),
-            took,
-            succeeded: result.is_ok(),
-        };
-        telemetry::unit_ended(&span, facts);
-        result.map_err(|failure| failure.error)
+        run(DB::SYSTEM, self.shared().budget(), policy, attempt).await
     }
+}
+
+/// Runs attempts until one succeeds, or fails with what does not pass.
+///
+/// # Cancel safety
+///
+/// As cancel safe as an attempt.
+pub(crate) async fn run<T, E, Fut>(
+    system: &'static str,
+    budget: &Budget,
+    policy: RetryPolicy,
+    attempt: impl Fn(Instant) -> Fut,
+) -> Result<T, E>
+where
+    Fut: Future<Output = Result<T, Ended<Failure<E>>>>,
+    E: From<Error> + StdError + 'static,
+{
+    let started = Instant::now();
+    let deadline = deadline::of(started, policy.timeout);
+    let (attempts, failures) = (AtomicU32::new(0), AtomicU32::new(0));
+    let worked = Mutex::new(Duration::ZERO);
+    let span = telemetry::unit_span(system);
+    let units = retry::until(
+        Tried::Work,
+        deadline,
+        |_| policy.backoff,
+        || {
+            attempts.fetch_add(1, Ordering::Relaxed);
+            let (begun, attempt) = (Instant::now(), attempt(deadline));
+            let worked = &worked;
+            async move {
+                let result = attempt.await;
+                *worked.lock().unwrap_or_else(PoisonError::into_inner) += begun.elapsed();
+                result
+            }
+        },
+        |failure| match failure.passes {
+            Passes::Never => false,
+            Passes::Perhaps => {
+                let failed = failures.fetch_add(1, Ordering::Relaxed) + 1;
+                failed < policy.max_attempts.get() && budget.spend()
+            }
+            Passes::InTurn => true,
+        },
+        || Failure::last(timed_out(policy.timeout)),
+    );
+    // What `begin` waits for ends then too, with an error that says what it was.
+    let result = deadline::by(deadline, units).instrument(span.clone()).await;
+    if result.is_ok() {
+        budget.succeeded(failures.load(Ordering::Relaxed) > 0);
+    }
+    let took = started.elapsed();
+    let worked = worked.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let facts = UnitFacts {
+        attempts: attempts.load(Ordering::Relaxed),
+        waited: took.saturating_sub(worked),
+        took,
+        succeeded: result.is_ok(),
+    };
+    telemetry::unit_ended(&span, facts);
+    result.map_err(|failure| failure.error)
 }
 
 /// How an attempt failed.
 pub(crate) struct Failure<E> {
     error: E,
-    may_pass: bool,
+    passes: Passes,
+}
+
+/// Whether another attempt may succeed.
+enum Passes {
+    Never,
+    Perhaps,
+    /// Once another is done: nothing has failed, and what retries may cost is not used up.
+    InTurn,
 }
 
 impl<E: StdError + 'static> Failure<E> {
@@ -205,17 +235,32 @@ impl<E: StdError + 'static> Failure<E> {
     pub(crate) fn of(error: impl Into<E>) -> Self {
         let error = error.into();
         let recovery = sqlx_error(&error).map(|error| ErrorKind::of(error).recovery());
+        let passes = match recovery {
+            Some(Recovery::Retry | Recovery::Reconnect) => Passes::Perhaps,
+            _ => Passes::Never,
+        };
+        Self { error, passes }
+    }
+
+    /// Where another is at it, and it is asked again instead of waited for.
+    #[cfg(feature = "idempotency")]
+    pub(crate) fn in_turn(error: impl Into<E>) -> Self {
         Self {
-            may_pass: matches!(recovery, Some(Recovery::Retry | Recovery::Reconnect)),
-            error,
+            error: error.into(),
+            passes: Passes::InTurn,
         }
+    }
+
+    #[cfg(feature = "idempotency")]
+    pub(crate) fn is_in_turn(&self) -> bool {
+        matches!(self.passes, Passes::InTurn)
     }
 
     /// Where it may have, or there is no time left.
     pub(crate) fn last(error: impl Into<E>) -> Self {
         Self {
             error: error.into(),
-            may_pass: false,
+            passes: Passes::Never,
         }
     }
 }
@@ -232,7 +277,7 @@ impl<E: fmt::Display> fmt::Display for Failure<E> {
 /// # Cancel safety
 ///
 /// Cancel safe: a transaction that is dropped is rolled back.
-pub(crate) async fn or_rolled_back<DB: Engine, T, E>(
+pub(crate) async fn or_rolled_back<DB: Database, T, E>(
     transaction: Transaction<'static, DB>,
     done: Result<T, E>,
 ) -> Result<(Transaction<'static, DB>, T), E> {

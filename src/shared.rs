@@ -1,7 +1,7 @@
 //! What the connections of one pool share.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
@@ -29,7 +29,7 @@ pub(crate) struct Shared<DB: Engine> {
     pub(crate) census: Census,
     pub(crate) queue: Queue,
     ceiling: Mutex<Ceiling>,
-    budget: Mutex<Budget>,
+    budget: Arc<Budget>,
     /// Connections whose login is of an older generation are retired.
     wanted_generation: AtomicU64,
     /// Connections that are open and the pool's.
@@ -57,7 +57,7 @@ impl<DB: Engine> Shared<DB> {
             census: Census::default(),
             queue: Queue::default(),
             ceiling: Mutex::new(Ceiling::new(max_open)),
-            budget: Mutex::default(),
+            budget: Arc::default(),
             wanted_generation: AtomicU64::new(0),
             live: AtomicUsize::new(0),
             closed: watch::Sender::new(false),
@@ -70,9 +70,9 @@ impl<DB: Engine> Shared<DB> {
         self.ceiling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For retries; held for arithmetic only.
-    pub(crate) fn budget(&self) -> MutexGuard<'_, Budget> {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What retries may cost.
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     /// Notes which login a new connection used, where the older ones are to follow it.

@@ -76,7 +76,7 @@ pub async fn execute_many<E: DataApiEngine>(
         }
         return Ok(total);
     }
-    connection.begin_transaction(None).await?;
+    connection.begin_unguarded().await?;
     for page in pages {
         if let Err(error) = connection.send_page(&text, page).await {
             let _ = connection.roll_back().await;

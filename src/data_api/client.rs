@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::io;
+#[cfg(feature = "idempotency")]
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -19,6 +21,8 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
+#[cfg(feature = "idempotency")]
+use crate::budget::Budget;
 use crate::data_api_error::{DataApiDatabaseError, DataApiError, Executed};
 use crate::kind::ErrorKind;
 use crate::telemetry::Tried;
@@ -45,6 +49,9 @@ pub(crate) struct ClientSettings {
 pub(crate) struct Client {
     sdk: OnceCell<Sdk>,
     settings: ClientSettings,
+    /// For units of work that are run again, as a pool of connections has one.
+    #[cfg(feature = "idempotency")]
+    budget: Arc<Budget>,
 }
 
 /// Which of a call's errors may be tried again.
@@ -61,7 +68,14 @@ impl Client {
         Self {
             sdk: OnceCell::new(),
             settings,
+            #[cfg(feature = "idempotency")]
+            budget: Arc::default(),
         }
+    }
+
+    #[cfg(feature = "idempotency")]
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     async fn sdk(&self) -> &Sdk {

@@ -89,17 +89,16 @@ impl<E: DataApiEngine> DataApiConnection<E> {
         if E::DIALECT == Dialect::MySql || self.state.depth() > 0 {
             return self.run_statements(sql).await;
         }
-        self.begin_transaction(None).await?;
-        match self.run_statements(sql).await {
-            Ok(outcome) => {
-                self.commit_transaction().await?;
-                Ok(outcome)
-            }
+        self.begin_unguarded().await?;
+        let outcome = match self.run_statements(sql).await {
+            Ok(outcome) => outcome,
             Err(error) => {
                 let _ = self.roll_back().await;
-                Err(error)
+                return Err(error);
             }
-        }
+        };
+        self.commit_transaction().await?;
+        Ok(outcome)
     }
 
     /// One after the other, since the service takes one at a time.

@@ -22,7 +22,7 @@
 
 use std::marker::PhantomData;
 
-use sqlx_core::database::Database;
+use sqlx_core::database::{Database, HasStatementCache};
 
 mod arguments;
 mod batch;
@@ -83,6 +83,9 @@ impl<E: DataApiEngine> Database for DataApi<E> {
     const NAME: &'static str = E::NAME;
     const URL_SCHEMES: &'static [&'static str] = &["rds-data"];
 }
+
+/// There is nothing to cache; apps that say which statements are may go on to.
+impl<E: DataApiEngine> HasStatementCache for DataApi<E> {}
 
 /// For [`data_api_enum`](crate::data_api_enum).
 #[doc(hidden)]

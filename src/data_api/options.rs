@@ -14,6 +14,8 @@ use url::{Url, form_urlencoded};
 
 use super::client::{Client, ClientSettings};
 use super::{DataApiConnection, DataApiEngine};
+#[cfg(feature = "idempotency")]
+use crate::budget::Budget;
 use crate::error::ConfigError;
 
 /// The cluster, the secret of its user, and the database.
@@ -132,6 +134,23 @@ impl<E: DataApiEngine> DataApiConnectOptions<E> {
         self
     }
 
+    /// What retries of units of work may cost.
+    #[cfg(feature = "idempotency")]
+    pub(crate) fn budget(&self) -> Arc<Budget> {
+        Arc::clone(self.shared_client().budget())
+    }
+
+    /// The one that connections made of these options and their clones share.
+    pub(crate) fn shared_client(&self) -> &Arc<Client> {
+        self.client.get_or_init(|| {
+            let mut settings = self.settings.clone();
+            if settings.region.is_none() {
+                settings.region = self.region_of_arn();
+            }
+            Arc::new(Client::new(settings))
+        })
+    }
+
     /// By the service's own rules for the members of a request.
     fn check(&self) -> Result<(), ConfigError> {
         let Target {
@@ -241,15 +260,8 @@ impl<E: DataApiEngine> ConnectOptions for DataApiConnectOptions<E> {
     /// Calls nobody: what is wrong is told by the first statement.
     async fn connect(&self) -> Result<DataApiConnection<E>, Error> {
         self.check()?;
-        let client = self.client.get_or_init(|| {
-            let mut settings = self.settings.clone();
-            if settings.region.is_none() {
-                settings.region = self.region_of_arn();
-            }
-            Arc::new(Client::new(settings))
-        });
         Ok(DataApiConnection::new(
-            Arc::clone(client),
+            Arc::clone(self.shared_client()),
             self.target.clone(),
             self.log.clone(),
         ))

@@ -111,11 +111,20 @@ impl<E: DataApiEngine> DataApiConnection<E> {
         result.map(drop)
     }
 
-    /// Where this is not answered nobody knows whether it took effect: it is not sent again.
+    /// Begins a transaction that no guard of sqlx's watches over: where it is not committed, as
+    /// after a call that was cancelled, the next use rolls it back.
+    pub(super) async fn begin_unguarded(&mut self) -> Result<(), Error> {
+        self.begin_transaction(None).await?;
+        self.state.abandon();
+        Ok(())
+    }
+
+    /// Where this is not answered nobody knows whether it took effect: it is not sent again. What
+    /// did not is rolled back by the next use, since its locks would stay for 3 min.
     pub(super) async fn commit_transaction(&mut self) -> Result<(), Error> {
         self.state.check()?;
-        let (target, id) = (self.target().clone(), self.state.id.take());
-        self.state = State::default();
+        self.state.abandon();
+        let (target, id) = (self.target(), self.state.id.clone());
         let committed = self.client().call(Repeatable::IfNotExecuted, |sdk| {
             sdk.commit_transaction()
                 .resource_arn(&target.resource_arn)
@@ -123,7 +132,9 @@ impl<E: DataApiEngine> DataApiConnection<E> {
                 .set_transaction_id(id.clone())
                 .send()
         });
-        committed.await.map(drop)
+        committed.await?;
+        self.state = State::default();
+        Ok(())
     }
 
     /// Ends a transaction; one that the service does not know any more is ended.

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_core::future::BoxFuture;
 use sqlx::{Error, Transaction};
 
-use super::{Idempotency, IdempotencyKey, is_another, told};
+use super::result::is_another;
+use super::{Idempotency, IdempotencyKey, told};
 use crate::engine::Engine;
 use crate::engine::keys::Claim;
 use crate::error::IdempotencyError;

@@ -8,22 +8,28 @@ use futures_core::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::{Error, Transaction};
+use tokio::time::Instant;
 
 use crate::engine::Engine;
-use crate::engine::keys::{Claim, Record};
+use crate::engine::keys::{Claim, Keys, Record};
 use crate::error::{ConfigError, IdempotencyError};
 use crate::pool::Pool;
 use crate::retry::{self, Ended};
 use crate::retry_policy::RetryPolicy;
-use crate::retrying::{Failure, or_rolled_back};
+use crate::retrying::{self, Failure, or_rolled_back};
 use crate::telemetry;
 
+#[cfg(feature = "data-api")]
+mod data_api;
 #[cfg(feature = "lambda")]
 mod each;
 mod key;
+mod once_pool;
+mod result;
 mod table;
 
 pub use self::key::IdempotencyKey;
+pub use self::once_pool::OncePool;
 
 /// How work is done once: where its keys are, how long they count, and what a duplicate meets.
 ///
@@ -49,9 +55,6 @@ pub struct Idempotency {
     waits: bool,
     policy: RetryPolicy,
 }
-
-/// What a result may have at most, as JSON.
-const MAX_RESULT: usize = 64 * 1024;
 
 /// What [`Pool::once`] came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,94 +156,112 @@ impl Idempotency {
     /// # Cancel safety
     ///
     /// As [`Pool::once`].
-    pub async fn once<DB, T, E>(
+    pub async fn once<P, T, E>(
         &self,
-        pool: &Pool<DB>,
+        pool: &P,
         key: &IdempotencyKey,
-        work: impl for<'c> Fn(&'c mut Transaction<'static, DB>) -> BoxFuture<'c, Result<T, E>>
+        work: impl for<'c> Fn(&'c mut Transaction<'static, P::Database>) -> BoxFuture<'c, Result<T, E>>
         + Send
         + Sync,
     ) -> Result<Once<T>, E>
     where
-        DB: Engine,
+        P: OncePool,
         T: Serialize + DeserializeOwned + Send,
         E: From<Error> + StdError + Send + 'static,
     {
         self.check().map_err(Error::from)?;
-        let work = &work;
-        let once = pool.run::<_, E, _>(self.policy, move |deadline| async move {
-            let waits = AtomicBool::new(false);
-            if let Some(record) = retry::cut(deadline, self.look::<DB, E>(pool, key)).await? {
-                let value = read(record, key).map_err(|error| Ended::Failed(told::<E>(error)))?;
-                return Ok(Once::Repeat(value));
-            }
+        let (work, waits) = (&work, &AtomicBool::new(false));
+        let attempt = move |deadline| async move {
             let begun = async {
+                if let Some(record) = self.look::<P, E>(pool, key).await? {
+                    let value = result::read(record, key).map_err(told)?;
+                    return Ok((None, Once::Repeat(value)));
+                }
                 let mut transaction = pool.begin().await.map_err(Failure::of)?;
                 let done = async {
-                    waits.store(true, Ordering::Relaxed);
-                    let claimed = self.claim(pool, &mut transaction, key).await?;
-                    waits.store(false, Ordering::Relaxed);
-                    if let Some(record) = claimed {
-                        return read(record, key).map(Once::Repeat).map_err(told);
+                    let before = waits.swap(true, Ordering::Relaxed);
+                    let claimed = self.claim(pool, &mut transaction, key).await;
+                    let waits_on = match &claimed {
+                        Ok(_) => false,
+                        Err(failure) => before || failure.is_in_turn(),
+                    };
+                    waits.store(waits_on, Ordering::Relaxed);
+                    if let Some(record) = claimed? {
+                        return result::read(record, key).map(Once::Repeat).map_err(told);
                     }
                     let value = work(&mut transaction).await.map_err(Failure::of)?;
                     self.keep(&mut transaction, &[key.as_str()], &value).await?;
                     Ok(Once::First(value))
                 };
                 let done = done.await;
-                or_rolled_back(transaction, done).await
+                let (transaction, once) = or_rolled_back(transaction, done).await?;
+                Ok((Some(transaction), once))
             };
             let (transaction, once) = match retry::cut(deadline, begun).await {
                 // What takes so long is the other call.
-                Err(Ended::Cut) if waits.load(Ordering::Relaxed) => {
+                Err(_) if waits.load(Ordering::Relaxed) && Instant::now() >= deadline => {
                     return Err(Ended::Failed(told(IdempotencyError::InProgress)));
                 }
                 begun => begun?,
             };
             // Where its answer is lost, the next attempt finds the key, or does the work again: it
             // waits for a `COMMIT` that the server is still busy with.
-            let committed = async { transaction.commit().await.map_err(Failure::of) };
-            retry::cut(deadline, committed).await?;
+            if let Some(transaction) = transaction {
+                let committed = async { transaction.commit().await.map_err(Failure::of) };
+                retry::cut(deadline, committed).await?;
+            }
             Ok(once)
-        });
-        let once = once.await?;
+        };
+        let once = retrying::run(P::SYSTEM, &pool.budget(), self.policy, attempt).await?;
         telemetry::done_once(once.is_repeat());
         Ok(once)
     }
 
     /// Takes the key, or finds what was committed with it.
-    async fn claim<DB: Engine, E: From<Error> + StdError + 'static>(
+    async fn claim<P: OncePool, E: From<Error> + StdError + 'static>(
         &self,
-        pool: &Pool<DB>,
-        transaction: &mut Transaction<'static, DB>,
+        pool: &P,
+        transaction: &mut Transaction<'static, P::Database>,
         key: &IdempotencyKey,
     ) -> Result<Option<Record>, Failure<E>> {
         let claim = Claim {
             table: &self.table,
             keys: &[(key.as_str(), key.fingerprint())],
             ttl: self.ttl,
-            waits: self.waits,
-            lockless: is_lockless(pool),
+            waits: self.waits && P::WAITS,
+            lockless: pool.is_lockless(),
         };
-        if DB::claim(transaction, claim).await.map_err(Failure::of)? {
+        if P::Database::claim(transaction, claim)
+            .await
+            .map_err(Failure::of)?
+        {
             return Ok(None);
         }
-        let known = DB::known(transaction, &self.table, &[key.as_str()]).await;
+        let known = P::Database::known(transaction, &self.table, &[key.as_str()]).await;
         match known.map_err(Failure::of)?.pop() {
             Some(record) => Ok(Some(record)),
-            // It has expired in this moment.
-            None if self.waits => Err(Failure::of(Error::from(IdempotencyError::InProgress))),
-            None => Err(told(IdempotencyError::InProgress)),
+            // Or it has expired in this moment.
+            None => Err(self.busy()),
         }
     }
 
-    async fn keep<DB: Engine, E: From<Error> + StdError + 'static>(
+    /// Another call has the key.
+    fn busy<E: From<Error> + StdError + 'static>(&self) -> Failure<E> {
+        let error = Error::from(IdempotencyError::InProgress);
+        if self.waits {
+            Failure::in_turn(error)
+        } else {
+            Failure::last(error)
+        }
+    }
+
+    async fn keep<DB: Keys, E: From<Error> + StdError + 'static>(
         &self,
         transaction: &mut Transaction<'static, DB>,
         keys: &[&str],
         value: &impl Serialize,
     ) -> Result<(), Failure<E>> {
-        let result = write(value).map_err(told)?;
+        let result = result::write(value).map_err(told)?;
         let kept = DB::keep(transaction, &self.table, keys, &result).await;
         if kept.map_err(Failure::of)? {
             Ok(())
@@ -251,24 +272,24 @@ impl Idempotency {
 
     /// What can be told without waiting, before the transaction: what was done, or that it is being
     /// done.
-    async fn look<DB: Engine, E: From<Error> + StdError + 'static>(
+    async fn look<P: OncePool, E: From<Error> + StdError + 'static>(
         &self,
-        pool: &Pool<DB>,
+        pool: &P,
         key: &IdempotencyKey,
     ) -> Result<Option<Record>, Failure<E>> {
-        if self.waits || !DB::ASKS_WHETHER_BUSY {
+        if (self.waits && P::WAITS) || !P::Database::ASKS_WHETHER_BUSY {
             return Ok(None);
         }
         let mut connection = pool.acquire().await.map_err(Failure::of)?;
-        let busy = DB::is_busy(&mut connection, &self.table, key.as_str()).await;
+        let busy = P::Database::is_busy(&mut connection, &self.table, key.as_str()).await;
         if !busy.map_err(Failure::of)? {
             return Ok(None);
         }
         // One that repeats what was done has its row, too.
-        let known = DB::known(&mut connection, &self.table, &[key.as_str()]).await;
+        let known = P::Database::known(&mut connection, &self.table, &[key.as_str()]).await;
         match known.map_err(Failure::of)?.pop() {
             Some(record) => Ok(Some(record)),
-            None => Err(told(IdempotencyError::InProgress)),
+            None => Err(self.busy()),
         }
     }
 
@@ -355,39 +376,6 @@ impl<DB: Engine> Pool<DB> {
     }
 }
 
-fn is_lockless<DB: Engine>(pool: &Pool<DB>) -> bool {
-    pool.connector().is_ok_and(|connector| connector.is_dsql())
-}
-
-/// Whether a key that was used for this request is now used for another.
-fn is_another(then: Option<&[u8]>, key: &IdempotencyKey) -> bool {
-    matches!((then, key.fingerprint()), (Some(then), Some(now)) if then != now)
-}
-
 fn told<E: From<Error> + StdError + 'static>(error: IdempotencyError) -> Failure<E> {
     Failure::last(Error::from(error))
-}
-
-fn write(value: &impl Serialize) -> Result<String, IdempotencyError> {
-    let result = serde_json::to_string(value)
-        .map_err(|error| IdempotencyError::UnfitResult(place_of(&error)))?;
-    if result.len() > MAX_RESULT {
-        return Err(IdempotencyError::ResultTooLarge {
-            bytes: result.len(),
-        });
-    }
-    Ok(result)
-}
-
-fn read<T: DeserializeOwned>(record: Record, key: &IdempotencyKey) -> Result<T, IdempotencyError> {
-    if is_another(record.fingerprint.as_deref(), key) {
-        return Err(IdempotencyError::KeyReused);
-    }
-    let result = record.result.ok_or(IdempotencyError::TransactionEnded)?;
-    serde_json::from_str(&result).map_err(|error| IdempotencyError::UnfitResult(place_of(&error)))
-}
-
-/// Where JSON does not fit, without what stands there.
-fn place_of(error: &serde_json::Error) -> String {
-    format!("{:?} error at column {}", error.classify(), error.column())
 }

@@ -2,10 +2,9 @@
 
 use sqlx::Error;
 
-use super::{Idempotency, is_lockless};
-use crate::engine::Engine;
+use super::{Idempotency, OncePool};
+use crate::engine::keys::Keys;
 use crate::error::ConfigError;
-use crate::pool::Pool;
 
 /// How many keys are deleted in one transaction.
 const BATCH: u32 = 1_000;
@@ -17,15 +16,15 @@ impl Idempotency {
     ///
     /// # Errors
     ///
-    /// Those of [`Pool::begin`] and of the statements.
+    /// Those of [`Pool::begin`](crate::Pool::begin) and of the statements.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: some of it may have been created, and the next call does the rest.
-    pub async fn create_table<DB: Engine>(&self, pool: &Pool<DB>) -> Result<(), Error> {
-        for statement in DB::table_of_keys(&self.table, is_lockless(pool)) {
+    pub async fn create_table<P: OncePool>(&self, pool: &P) -> Result<(), Error> {
+        for statement in P::Database::table_of_keys(&self.table, pool.is_lockless()) {
             let mut transaction = pool.begin().await?;
-            let created = DB::create(&mut transaction, statement.clone()).await;
+            let created = P::Database::create(&mut transaction, statement.clone()).await;
             if created.is_ok() {
                 transaction.commit().await?;
                 continue;
@@ -33,7 +32,7 @@ impl Idempotency {
             transaction.rollback().await?;
             // `IF NOT EXISTS` fails in PostgreSQL where two create it at once: now it is there.
             let mut transaction = pool.begin().await?;
-            DB::create(&mut transaction, statement).await?;
+            P::Database::create(&mut transaction, statement).await?;
             transaction.commit().await?;
         }
         Ok(())
@@ -48,7 +47,7 @@ impl Idempotency {
     /// # }
     /// ```
     #[must_use]
-    pub fn migration<DB: Engine>(&self) -> String {
+    pub fn migration<DB: Keys>(&self) -> String {
         DB::table_of_keys(&self.table, false).join(";\n") + ";\n"
     }
 
@@ -59,16 +58,16 @@ impl Idempotency {
     ///
     /// # Errors
     ///
-    /// Those of [`Pool::begin`] and of the statements.
+    /// Those of [`Pool::begin`](crate::Pool::begin) and of the statements.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: what was deleted stays so.
-    pub async fn delete_expired<DB: Engine>(&self, pool: &Pool<DB>) -> Result<u64, Error> {
+    pub async fn delete_expired<P: OncePool>(&self, pool: &P) -> Result<u64, Error> {
         let mut total = 0;
         loop {
             let mut transaction = pool.begin().await?;
-            let deleted = DB::purge(&mut transaction, &self.table, BATCH).await?;
+            let deleted = P::Database::purge(&mut transaction, &self.table, BATCH).await?;
             transaction.commit().await?;
             total += deleted;
             if deleted < u64::from(BATCH) {

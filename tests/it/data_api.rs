@@ -24,14 +24,14 @@ use sqlx_rds_sandbox::{
 };
 
 /// A sandbox, and a database in it that is a test's own.
-struct Stage {
-    sandbox: Sandbox,
-    engine: Engine,
-    database: String,
+pub(crate) struct Stage {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) engine: Engine,
+    pub(crate) database: String,
 }
 
 impl Stage {
-    async fn of(engine: Engine) -> Self {
+    pub(crate) async fn of(engine: Engine) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let builder = Sandbox::builder();
         let builder = match engine {
@@ -54,7 +54,7 @@ impl Stage {
         stage
     }
 
-    fn server(&self) -> &Server {
+    pub(crate) fn server(&self) -> &Server {
         match self.engine {
             Engine::Postgres => self.sandbox.postgres(),
             Engine::MySql => self.sandbox.mysql(),
@@ -72,7 +72,7 @@ impl Stage {
         )
     }
 
-    fn options<E: DataApiEngine>(&self) -> DataApiConnectOptions<E> {
+    pub(crate) fn options<E: DataApiEngine>(&self) -> DataApiConnectOptions<E> {
         let aws = self.sandbox.aws();
         let keys = Credentials::new(
             &aws.access_key_id,
@@ -89,7 +89,7 @@ impl Stage {
         Pool::connect_with(self.options::<E>()).await.unwrap()
     }
 
-    fn play(&self, operation: DataApiOperation, requests: usize, fault: DataApiFault) {
+    pub(crate) fn play(&self, operation: DataApiOperation, requests: usize, fault: DataApiFault) {
         let service = self.sandbox.data_api();
         service.play_next_of(operation, requests, fault);
     }

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use sqlx::{Database, Error};
 
-#[cfg(feature = "mysql")]
-mod mysql;
-#[cfg(feature = "postgres")]
-mod postgres;
+#[cfg(any(feature = "mysql", all(feature = "data-api", feature = "idempotency")))]
+pub(crate) mod mysql;
+#[cfg(any(
+    feature = "postgres",
+    all(feature = "data-api", feature = "idempotency")
+))]
+pub(crate) mod postgres;
 
 /// Keys that a transaction wants to itself, and what it writes beside them.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +25,13 @@ pub struct Claim<'a> {
     pub waits: bool,
     /// Whether no advisory locks are taken: Aurora DSQL knows none.
     pub lockless: bool,
+}
+
+impl Claim<'_> {
+    /// How long the keys count, as both engines can add it to a time.
+    pub fn ttl_in_micros(&self) -> i64 {
+        i64::try_from(self.ttl.as_micros()).unwrap_or(i64::MAX)
+    }
 }
 
 /// What was committed with a key.
@@ -60,8 +70,8 @@ pub trait Keys: Database {
         key: &str,
     ) -> impl Future<Output = Result<bool, Error>> + Send;
 
-    /// Writes the keys, in the place of those that have expired too, and says whether all of them are this transaction's; else some are
-    /// another's, or were committed before.
+    /// Writes the keys, in the place of those that have expired too, and says whether all of them
+    /// are this transaction's; else some are another's, or were committed before.
     ///
     /// # Cancel safety
     ///
@@ -105,9 +115,4 @@ pub trait Keys: Database {
         table: &str,
         limit: u32,
     ) -> impl Future<Output = Result<u64, Error>> + Send;
-}
-
-#[cfg(any(feature = "postgres", feature = "mysql"))]
-fn micros(ttl: Duration) -> i64 {
-    i64::try_from(ttl.as_micros()).unwrap_or(i64::MAX)
 }
