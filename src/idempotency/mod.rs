@@ -132,7 +132,8 @@ impl Idempotency {
     /// [`IdempotencyError::InProgress`].
     ///
     /// On MySQL and MariaDB false costs a query more, and a duplicate that begins in the same
-    /// moment, between that query and the transaction, still waits. On Aurora DSQL, which has no
+    /// moment, between that query and the transaction, still waits. Over the Data API nobody waits
+    /// in the database: the key is asked for again. On Aurora DSQL, which has no
     /// locks, nobody waits: the later `COMMIT` conflicts, and is run again.
     #[must_use]
     pub fn wait_for_duplicates(mut self, wait: bool) -> Self {
