@@ -24,14 +24,14 @@ use sqlx_rds_sandbox::{
 };
 
 /// A sandbox, and a database in it that is a test's own.
-struct Stage {
-    sandbox: Sandbox,
+pub(crate) struct Stage {
+    pub(crate) sandbox: Sandbox,
     engine: Engine,
-    database: String,
+    pub(crate) database: String,
 }
 
 impl Stage {
-    async fn of(engine: Engine) -> Self {
+    pub(crate) async fn of(engine: Engine) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let builder = Sandbox::builder();
         let builder = match engine {
@@ -54,7 +54,7 @@ impl Stage {
         stage
     }
 
-    fn server(&self) -> &Server {
+    pub(crate) fn server(&self) -> &Server {
         match self.engine {
             Engine::Postgres => self.sandbox.postgres(),
             Engine::MySql => self.sandbox.mysql(),
@@ -85,23 +85,23 @@ impl Stage {
         options.credentials_provider(keys)
     }
 
-    async fn pool<E: DataApiEngine>(&self) -> Pool<DataApi<E>> {
+    pub(crate) async fn pool<E: DataApiEngine>(&self) -> Pool<DataApi<E>> {
         Pool::connect_with(self.options::<E>()).await.unwrap()
     }
 
-    fn play(&self, operation: DataApiOperation, requests: usize, fault: DataApiFault) {
+    pub(crate) fn play(&self, operation: DataApiOperation, requests: usize, fault: DataApiFault) {
         let service = self.sandbox.data_api();
         service.play_next_of(operation, requests, fault);
     }
 }
 
-async fn postgres() -> (Stage, Pool<DataApiPostgres>) {
+pub(crate) async fn postgres() -> (Stage, Pool<DataApiPostgres>) {
     let stage = Stage::of(Engine::Postgres).await;
     let pool = stage.pool::<data_api::Postgres>().await;
     (stage, pool)
 }
 
-async fn mysql() -> (Stage, Pool<DataApiMySql>) {
+pub(crate) async fn mysql() -> (Stage, Pool<DataApiMySql>) {
     let stage = Stage::of(Engine::MySql).await;
     let pool = stage.pool::<data_api::MySql>().await;
     (stage, pool)
@@ -428,7 +428,7 @@ async fn errors_are_those_of_the_database() {
     assert!(said.contains("cast the column to `text`"), "{said}");
 }
 
-fn service_error(error: &sqlx::Error) -> &DataApiError {
+pub(crate) fn service_error(error: &sqlx::Error) -> &DataApiError {
     let sqlx::Error::Io(error) = error else {
         panic!("{error:?}");
     };
