@@ -50,7 +50,7 @@ use crate::data_api_error::DataApiError;
 ///
 /// # Errors
 ///
-/// Those of a statement, and [`Error::Protocol`] where a page ends with the key that it began after.
+/// Those of a statement, and [`Error::Protocol`] where a page holds the key that it began after.
 pub fn fetch_by_key<'c, 'q: 'c, E, T, K>(
     connection: &'c mut DataApiConnection<E>,
     start: K,
@@ -101,16 +101,17 @@ where
         let rows = self.fetch().await?;
         self.page.note(rows.iter());
         let rows: Vec<T> = rows.iter().map(T::from_row).collect::<Result<_, _>>()?;
-        if let Some(row) = rows.last() {
-            let last = (self.key)(row);
-            if last == self.last {
+        for row in &rows {
+            if (self.key)(row) == self.last {
                 return Err(Error::Protocol(
-                    "a page ends with the key that it began after: write `WHERE key > ..` and \
+                    "a page holds the key that it began after: write `WHERE key > ..` and \
                      `ORDER BY key`"
                         .to_owned(),
                 ));
             }
-            self.last = last;
+        }
+        if let Some(row) = rows.last() {
+            self.last = (self.key)(row);
         }
         Ok(rows)
     }

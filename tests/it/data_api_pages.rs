@@ -254,6 +254,11 @@ macro_rules! reads_by_key {
         let lines: Vec<Line> = lines.try_collect().await.unwrap();
         assert!(ids(&lines).into_iter().eq(291..=328));
         transaction.commit().await.unwrap();
+        let stuck = |last: &i64, limit: i64| after(&(last - 1), limit);
+        let lines = data_api::fetch_by_key(&mut connection, 0, stuck, key);
+        let lines: Result<Vec<Line>, _> = lines.try_collect().await;
+        let said = lines.unwrap_err().to_string();
+        assert!(said.contains("`WHERE key > ..`"), "{said}");
         let stuck = |_: &i64, limit: i64| after(&0, limit);
         let lines = data_api::fetch_by_key(&mut connection, 0, stuck, key);
         let lines: Result<Vec<Line>, _> = lines.try_collect().await;
