@@ -266,8 +266,8 @@ fn meaning(name: &str, message: &str, status: Option<u16>) -> (ErrorKind, Execut
         "UnsupportedResultException" if message.contains("size limit") => (
             Kind::Statement,
             Yes,
-            "; a result may have 1 MiB: select fewer rows or columns, page by key with `LIMIT`, \
-             or use a connection",
+            "; a result may have 1 MiB: select fewer rows or columns, page by `cursor()` or \
+             `fetch_by_key`, or use a connection",
         ),
         "UnsupportedResultException" if message.contains("multidimensional") => (
             Kind::Statement,

@@ -9,6 +9,7 @@ use sqlx::{
 use sqlx_rds::data_api::{
     self, DataApi, DataApiArguments, DataApiConnection, DataApiEngine, DataApiPostgres, Executed,
 };
+use sqlx_rds_sandbox::{DataApiFailure, DataApiFault, DataApiOperation};
 
 use crate::data_api::{mysql, postgres, service_error};
 
@@ -230,9 +231,11 @@ macro_rules! reads_by_key {
         let after = |last: &i64, limit: i64| query_as($select).bind(*last).bind(limit);
         let whole = after(&0, 2_000).fetch_all(&$pool);
         let whole: Result<Vec<Line>, _> = whole.await;
-        assert!(whole.unwrap_err().to_string().contains("page by key"));
+        assert!(whole.unwrap_err().to_string().contains("`fetch_by_key`"));
         let key = |line: &Line| line.id;
-        // The page that meets the wide rows is asked for again, and smaller.
+        // A page that is not answered is asked for again, and smaller where it meets wide rows.
+        let lost = DataApiFault::After(DataApiFailure::DatabaseUnavailable);
+        $stage.play(DataApiOperation::ExecuteStatement, 1, lost);
         let lines = data_api::fetch_by_key(&mut connection, 0, after, key);
         let lines: Vec<Line> = lines.try_collect().await.unwrap();
         assert!(ids(&lines).into_iter().eq(1..=328));
