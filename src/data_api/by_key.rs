@@ -40,8 +40,8 @@ use crate::data_api_error::DataApiError;
 /// ```
 ///
 /// The key must be unique, or rows that share it are lost between two pages; several columns will
-/// do, as `WHERE (day, id) > (?, ?) ORDER BY day, id`. The query may do nothing but read, since it is sent
-/// again where it was not answered, and with half of the limit or less where its result was above 1 MiB.
+/// do, as `WHERE (day, id) > (?, ?) ORDER BY day, id`. The query may do nothing but read: it is sent
+/// again where it was not answered, and with a lower limit where its result was above 1 MiB.
 ///
 /// Each page is a statement of its own: no transaction is held, and rows that are written meanwhile
 /// may be among them. Inside a transaction of MySQL, whose default is `REPEATABLE READ`, all pages
