@@ -17,7 +17,7 @@ use crate::kind::ErrorKind;
 pub struct DataApiError {
     pub(crate) name: String,
     pub(crate) message: String,
-    pub(crate) advice: &'static str,
+    pub(crate) advice: Cow<'static, str>,
     pub(crate) kind: ErrorKind,
     pub(crate) executed: Executed,
 }
@@ -39,6 +39,19 @@ impl DataApiError {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The one in an error of sqlx's.
+    pub(crate) fn inside(error: &sqlx_core::Error) -> Option<&Self> {
+        match error {
+            sqlx_core::Error::Io(error) => error.get_ref()?.downcast_ref(),
+            _ => None,
+        }
+    }
+
+    /// The result was above 1 MiB, and in a transaction this has ended it.
+    pub(crate) fn is_oversize(&self) -> bool {
+        self.name == "UnsupportedResultException" && self.message.contains("size limit")
     }
 
     /// Whether the statement may have been carried out.

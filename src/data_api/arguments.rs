@@ -13,7 +13,7 @@ use super::sql::Dialect;
 use super::{DataApi, DataApiEngine, DataApiTypeInfo};
 
 /// Values that are bound, with their types.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DataApiArguments<E> {
     types: Vec<DataApiTypeInfo>,
     buffer: DataApiArgumentBuffer,

@@ -6,12 +6,16 @@ use sqlx_core::sql_str::SqlSafeStr;
 
 use super::client::Repeatable;
 use super::connection::{DataApiConnection, translate};
+use super::limits;
 use super::{DataApiArguments, DataApiEngine};
 
-/// How many sets go into one request: the service has no number, and 4 MiB for all of it.
-const PAGE: usize = 1_000;
+/// How many sets go into one request: the service has no number, and a limit for all of it.
+const SETS: usize = 1_000;
 
-/// Runs a statement once for each set of values, in requests of up to 1,000 sets.
+/// What is left for names, signature and session token.
+const MARGIN: usize = 64 * 1024;
+
+/// Runs a statement once for each set of values, in requests of up to 1,000 sets and 4 MiB.
 ///
 /// All of it takes effect or nothing does: outside of a transaction it gets one of its own. The
 /// service tells no rows and no counts; what is returned is how many sets there were.
@@ -36,7 +40,8 @@ const PAGE: usize = 1_000;
 ///
 /// # Errors
 ///
-/// [`Error::Protocol`] where the sets are not of the same types, and those of a statement.
+/// [`Error::Protocol`] where the sets are not of the same types or one alone is above 4 MiB, and
+/// those of a statement.
 ///
 /// # Cancel safety
 ///
@@ -53,7 +58,9 @@ pub async fn execute_many<E: DataApiEngine>(
     };
     let text = translate(sql.as_str(), first)?;
     let types = first.types().to_vec();
-    let mut pages = Vec::new();
+    let most = limits::LARGEST_REQUEST - MARGIN - limits::text_size(&text);
+    let mut pages: Vec<Vec<_>> = Vec::new();
+    let mut size = 0;
     for (number, set) in sets.enumerate() {
         if set.types() != types {
             return Err(Error::Protocol(format!(
@@ -61,11 +68,17 @@ pub async fn execute_many<E: DataApiEngine>(
                  `None::<T>` for NULL"
             )));
         }
-        if number % PAGE == 0 {
-            pages.push(Vec::new());
-        }
-        if let Some(page) = pages.last_mut() {
-            page.push(set.into_parameters());
+        let set = set.into_parameters();
+        let more = limits::check_request(&text, &set)?;
+        match pages.last_mut() {
+            Some(page) if page.len() < SETS && size + more <= most => {
+                page.push(set);
+                size += more;
+            }
+            _ => {
+                pages.push(vec![set]);
+                size = more;
+            }
         }
     }
     connection.flush_rollback().await?;

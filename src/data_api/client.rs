@@ -1,5 +1,6 @@
 //! Calls of the service, and what their errors mean.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
@@ -144,7 +145,7 @@ impl Client {
                 Answer::Service(DataApiError {
                     name: "nothing".to_owned(),
                     message: format!("no answer within {timeout:.1?}"),
-                    advice: "",
+                    advice: "".into(),
                     kind: ErrorKind::Unavailable,
                     executed: Executed::Unknown,
                 })
@@ -217,7 +218,7 @@ where
     Answer::Service(DataApiError {
         name: name.to_owned(),
         message: message.to_owned(),
-        advice,
+        advice: unsupported_type(message).map_or(Cow::Borrowed(advice), Cow::Owned),
         kind,
         executed,
     })
@@ -247,11 +248,17 @@ fn unanswered<E: StdError + 'static>(error: &SdkError<E>, status: Option<u16>) -
     DataApiError {
         name: status.map_or_else(|| "nothing".to_owned(), |status| status.to_string()),
         message,
-        advice,
+        advice: advice.into(),
         kind,
         executed,
     }
 }
+
+const TOO_LARGE: (ErrorKind, Executed, &str) = (
+    ErrorKind::Statement,
+    Executed::No,
+    "; a request may have 4 MiB: bind less at once, or use a connection",
+);
 
 /// What AWS's exceptions mean (Amazon Aurora user guide, "Troubleshooting issues with RDS Data API",
 /// and the API reference).
@@ -273,19 +280,27 @@ fn meaning(name: &str, message: &str, status: Option<u16>) -> (ErrorKind, Execut
         "UnsupportedResultException" if message.contains("size limit") => (
             Kind::Statement,
             Yes,
-            "; a result may have 1 MiB: select fewer rows or columns, page by key with `LIMIT`, \
-             or use a connection",
+            "; a result may have 1 MiB: select fewer rows or columns, page by `cursor()` or \
+             `fetch_by_key`, or use a connection",
         ),
-        "UnsupportedResultException" => (
+        "UnsupportedResultException" if message.contains("multidimensional") => (
             Kind::Statement,
             Yes,
-            "; the Data API has no form for this type: cast the column to `text`",
+            "; arrays of arrays pass as JSON: select `to_jsonb(column)`",
         ),
+        "UnsupportedResultException" if message.contains("NaN") => (
+            Kind::Statement,
+            Yes,
+            "; cast the column to `text`, or leave them out with `NULLIF(column, 'NaN')`",
+        ),
+        // A type; see `unsupported_type`.
+        "UnsupportedResultException" => (Kind::Statement, Yes, ""),
         "TransactionNotFoundException" => (
             Kind::Disconnected,
             No,
             "; a transaction ends after 3 min without a statement, and by an error of its own",
         ),
+        "ValidationException" if message.contains("size limit") => TOO_LARGE,
         "ValidationException" => (Kind::Statement, No, ""),
         "HttpEndpointNotEnabledException" => (
             Kind::Configuration,
@@ -307,10 +322,30 @@ fn meaning(name: &str, message: &str, status: Option<u16>) -> (ErrorKind, Execut
             No,
             "; allow `rds-data:*` on the cluster and `secretsmanager:GetSecretValue` on the secret",
         ),
+        "InternalFailure" if message.is_empty() => (
+            Kind::Disconnected,
+            Unknown,
+            "; so it answers a date or timestamp of `infinity`, for one: cast that to `text`",
+        ),
+        // AWS's front door, which takes no more than 4 MiB.
+        _ if status == Some(413) => TOO_LARGE,
         // AWS's front door, which has seen the signature only.
         _ if status == Some(403) => (Kind::Login, No, "; check the AWS credentials and the clock"),
         _ => (Kind::Disconnected, Unknown, ""),
     }
+}
+
+/// The service names the type and not the column, and the statement has run: nobody can be asked.
+fn unsupported_type(message: &str) -> Option<String> {
+    let (_, name) = message.split_once("unsupported data type ")?;
+    let name = name.trim_end_matches('.').to_lowercase();
+    let instead = match name.as_str() {
+        "geometry" => "select `ST_AsText(column)`",
+        _ => "cast the column to `text`, as `column::text`",
+    };
+    Some(format!(
+        "; the Data API has no form for the type `{name}`: {instead}"
+    ))
 }
 
 impl fmt::Debug for Client {
@@ -320,5 +355,236 @@ impl fmt::Debug for Client {
             .field("endpoint", &self.settings.endpoint)
             .field("timeout", &self.settings.timeout)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ErrorKind as Kind;
+    use Executed::{No, Unknown, Yes};
+
+    #[test]
+    fn exceptions_mean_what_aws_says_of_them() {
+        let size = "The result exceeds the size limit 1 MB.";
+        let array = "The result contains a multidimensional array";
+        let nan = "NaN and Infinity values are not supported";
+        let busy = "Transaction is still running a query";
+        let request = "The request exceeds the size limit 4 MB.";
+        for (name, message, status, kind, executed, says) in [
+            ("ThrottlingException", "", 400, Kind::Throttled, No, ""),
+            (
+                "DatabaseResumingException",
+                "",
+                400,
+                Kind::Unavailable,
+                No,
+                "",
+            ),
+            ("DatabaseErrorException", busy, 400, Kind::Conflict, No, ""),
+            (
+                "BadRequestException",
+                "Communications link failure",
+                400,
+                Kind::Unavailable,
+                Unknown,
+                "",
+            ),
+            (
+                "StatementTimeoutException",
+                "",
+                400,
+                Kind::Statement,
+                Unknown,
+                "45 s",
+            ),
+            (
+                "UnsupportedResultException",
+                size,
+                400,
+                Kind::Statement,
+                Yes,
+                "1 MiB",
+            ),
+            (
+                "UnsupportedResultException",
+                array,
+                400,
+                Kind::Statement,
+                Yes,
+                "to_jsonb(column)",
+            ),
+            (
+                "UnsupportedResultException",
+                nan,
+                400,
+                Kind::Statement,
+                Yes,
+                "NULLIF(column, 'NaN')",
+            ),
+            (
+                "UnsupportedResultException",
+                "?",
+                400,
+                Kind::Statement,
+                Yes,
+                "",
+            ),
+            (
+                "TransactionNotFoundException",
+                "",
+                404,
+                Kind::Disconnected,
+                No,
+                "3 min",
+            ),
+            ("ValidationException", "", 400, Kind::Statement, No, ""),
+            (
+                "ValidationException",
+                request,
+                400,
+                Kind::Statement,
+                No,
+                "4 MiB",
+            ),
+            (
+                "RequestEntityTooLarge",
+                "",
+                413,
+                Kind::Statement,
+                No,
+                "4 MiB",
+            ),
+            (
+                "HttpEndpointNotEnabledException",
+                "",
+                400,
+                Kind::Configuration,
+                No,
+                "switch the Data API on",
+            ),
+            (
+                "SecretsErrorException",
+                "",
+                400,
+                Kind::Configuration,
+                No,
+                "`username` and `password`",
+            ),
+            (
+                "InvalidSecretException",
+                "",
+                400,
+                Kind::Configuration,
+                No,
+                "`username` and `password`",
+            ),
+            (
+                "DatabaseNotFoundException",
+                "",
+                404,
+                Kind::Configuration,
+                No,
+                "ARNs",
+            ),
+            (
+                "NotFoundException",
+                "",
+                404,
+                Kind::Configuration,
+                No,
+                "ARNs",
+            ),
+            (
+                "InvalidResourceStateException",
+                "",
+                400,
+                Kind::Configuration,
+                No,
+                "ARNs",
+            ),
+            (
+                "AccessDeniedException",
+                "",
+                403,
+                Kind::Login,
+                No,
+                "rds-data:*",
+            ),
+            (
+                "ForbiddenException",
+                "",
+                403,
+                Kind::Login,
+                No,
+                "secretsmanager:GetSecretValue",
+            ),
+            (
+                "InvalidSignatureException",
+                "",
+                403,
+                Kind::Login,
+                No,
+                "clock",
+            ),
+            (
+                "InternalFailure",
+                "",
+                500,
+                Kind::Disconnected,
+                Unknown,
+                "`infinity`",
+            ),
+            (
+                "InternalFailure",
+                "text",
+                500,
+                Kind::Disconnected,
+                Unknown,
+                "",
+            ),
+            (
+                "InternalServerErrorException",
+                "",
+                500,
+                Kind::Disconnected,
+                Unknown,
+                "",
+            ),
+            (
+                "ServiceUnavailableError",
+                "",
+                503,
+                Kind::Disconnected,
+                Unknown,
+                "",
+            ),
+            (
+                "DatabaseUnavailableException",
+                "",
+                504,
+                Kind::Disconnected,
+                Unknown,
+                "",
+            ),
+        ] {
+            let (found, done, advice) = meaning(name, message, Some(status));
+            assert_eq!((found, done), (kind, executed), "{name}: {message}");
+            assert!(advice.contains(says), "{name}: {advice}");
+            assert_eq!(advice.is_empty(), says.is_empty(), "{name}: {advice}");
+        }
+    }
+
+    #[test]
+    fn a_type_is_named_with_what_to_write() {
+        let advice = |name| {
+            unsupported_type(&format!(
+                "The result contains the unsupported data type {name}."
+            ))
+        };
+        let interval = advice("INTERVAL").unwrap();
+        assert!(interval.contains("`interval`: cast"), "{interval}");
+        assert!(advice("GEOMETRY").unwrap().contains("ST_AsText"));
+        assert_eq!(unsupported_type("something else"), None);
     }
 }

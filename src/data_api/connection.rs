@@ -22,6 +22,7 @@ use sqlx_core::transaction::Transaction;
 
 use super::client::{Client, Repeatable};
 use super::idempotent::IdempotentStatements;
+use super::limits;
 use super::options::Target;
 use super::row::Columns;
 use super::sql::{self, Dialect};
@@ -47,7 +48,7 @@ pub struct DataApiConnection<E> {
 }
 
 /// Rows and what a statement changed, in the order in which sqlx wants them.
-type Outcome<E> = Vec<Either<DataApiQueryResult, DataApiRow<E>>>;
+pub(super) type Outcome<E> = Vec<Either<DataApiQueryResult, DataApiRow<E>>>;
 
 impl<E: DataApiEngine> DataApiConnection<E> {
     pub(crate) fn new(client: Arc<Client>, target: Target, log: LogSettings) -> Self {
@@ -70,7 +71,7 @@ impl<E: DataApiEngine> DataApiConnection<E> {
         IdempotentStatements::new(self)
     }
 
-    async fn run(
+    pub(super) async fn run(
         &mut self,
         sql: SqlStr,
         arguments: Option<DataApiArguments<E>>,
@@ -115,7 +116,7 @@ impl<E: DataApiEngine> DataApiConnection<E> {
         Ok(outcome)
     }
 
-    async fn run_one(
+    pub(super) async fn run_one(
         &mut self,
         sql: SqlStr,
         arguments: Option<DataApiArguments<E>>,
@@ -130,6 +131,7 @@ impl<E: DataApiEngine> DataApiConnection<E> {
             None => repeatable,
         };
         let parameters = arguments.into_parameters();
+        limits::check_request(&text, &parameters)?;
         let id = self.state.id().map(str::to_owned);
         let result = self.send_statement(id, &text, parameters, repeatable).await;
         if let Err(error) = &result {
@@ -194,10 +196,12 @@ pub(super) fn translate<E: DataApiEngine>(
 ) -> Result<String, Error> {
     use sqlx_core::arguments::Arguments;
 
-    sql::translate(E::DIALECT, sql, arguments.len(), |number, out| {
+    let text = sql::translate(E::DIALECT, sql, arguments.len(), |number, out| {
         arguments.write_placeholder(number, out);
     })
-    .map_err(|error| Error::Protocol(error.to_string()))
+    .map_err(|error| Error::Protocol(error.to_string()))?;
+    limits::check_sql(&text)?;
+    Ok(text)
 }
 
 fn understand<E: DataApiEngine>(answer: ExecuteStatementOutput) -> Outcome<E> {

@@ -80,7 +80,7 @@ fn lost(message: &str) -> Error {
     DataApiError {
         name: "nothing".to_owned(),
         message: message.to_owned(),
-        advice: "; wait for it, or look at its log",
+        advice: "; wait for it, or look at its log".into(),
         kind: ErrorKind::Conflict,
         executed: Executed::No,
     }

@@ -26,13 +26,17 @@ use sqlx_core::database::{Database, HasStatementCache};
 
 mod arguments;
 mod batch;
+mod by_key;
 mod client;
 mod connection;
+mod cursor;
 mod engine;
 mod idempotent;
+mod limits;
 mod lock;
 mod migrate;
 mod options;
+mod page_size;
 mod query_result;
 mod row;
 pub(crate) mod sql;
@@ -44,7 +48,9 @@ mod value;
 
 pub use self::arguments::{DataApiArgumentBuffer, DataApiArguments};
 pub use self::batch::execute_many;
+pub use self::by_key::fetch_by_key;
 pub use self::connection::DataApiConnection;
+pub use self::cursor::Cursor;
 pub use self::engine::{DataApiEngine, MySql, Postgres};
 pub use self::idempotent::IdempotentStatements;
 pub use self::options::DataApiConnectOptions;

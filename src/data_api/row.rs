@@ -11,7 +11,7 @@ use sqlx_core::Error;
 use sqlx_core::column::{Column, ColumnIndex, ColumnOrigin, TableColumn};
 use sqlx_core::row::Row;
 
-use super::{DataApi, DataApiEngine, DataApiTypeInfo, DataApiValueRef};
+use super::{DataApi, DataApiEngine, DataApiTypeInfo, DataApiValueRef, limits};
 
 /// A column of a result.
 #[derive(Clone, Debug)]
@@ -91,6 +91,11 @@ impl<E> DataApiRow<E> {
             columns: Arc::clone(columns),
             fields,
         }
+    }
+
+    /// Its part of a result's size.
+    pub(crate) fn size(&self) -> usize {
+        limits::row_size(&self.fields)
     }
 }
 

@@ -50,9 +50,11 @@ impl State {
         }
     }
 
-    /// What an error says of the transaction.
+    /// What an error says of the transaction. A statement that took too long was answered.
     pub(crate) fn note(&mut self, error: &Error) {
-        let is_lost = ErrorKind::of(error) == ErrorKind::Disconnected;
+        let is_lost = DataApiError::inside(error).is_some_and(|error| {
+            error.executed == Executed::Unknown && error.kind != ErrorKind::Statement
+        });
         self.is_doubtful |= self.id.is_some() && is_lost;
     }
 
@@ -64,7 +66,7 @@ impl State {
         Err(DataApiError {
             name: "nothing".to_owned(),
             message: "a statement of this transaction was not answered".to_owned(),
-            advice: "; roll it back, and run all of it again",
+            advice: "; roll it back, and run all of it again".into(),
             kind: ErrorKind::Disconnected,
             executed: Executed::No,
         }
@@ -177,12 +179,7 @@ impl<E: DataApiEngine> DataApiConnection<E> {
 }
 
 fn is_gone(error: &Error) -> bool {
-    let Error::Io(error) = error else {
-        return false;
-    };
-    let error = error
-        .get_ref()
-        .and_then(|e| e.downcast_ref::<DataApiError>());
+    let error = DataApiError::inside(error);
     error.is_some_and(|error| {
         matches!(
             error.name(),
@@ -279,5 +276,36 @@ impl<E: DataApiEngine> TransactionManager for DataApiTransactionManager<E> {
 
     fn get_transaction_depth(connection: &DataApiConnection<E>) -> usize {
         connection.state.depth()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_is_in_doubt_after_no_answer() {
+        for (kind, executed, doubtful) in [
+            (ErrorKind::Disconnected, Executed::Unknown, true),
+            (ErrorKind::Unavailable, Executed::Unknown, true),
+            (ErrorKind::Statement, Executed::Unknown, false),
+            (ErrorKind::Statement, Executed::Yes, false),
+            (ErrorKind::Disconnected, Executed::No, false),
+        ] {
+            let mut state = State {
+                id: Some("id".to_owned()),
+                depth: 1,
+                ..State::default()
+            };
+            let error = DataApiError {
+                name: "nothing".to_owned(),
+                message: String::new(),
+                advice: "".into(),
+                kind,
+                executed,
+            };
+            state.note(&error.into());
+            assert_eq!(state.check().is_err(), doubtful, "{kind:?} {executed:?}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use aws_sdk_rdsdata::types::Field;
-use sqlx_core::error::BoxDynError;
+use sqlx_core::error::{BoxDynError, UnexpectedNullError};
 use sqlx_core::value::{Value, ValueRef};
 
 use super::{DataApi, DataApiEngine, DataApiTypeInfo};
@@ -49,7 +49,7 @@ impl<'r, E> DataApiValueRef<'r, E> {
             Field::BlobValue(_) => "bytes",
             Field::BooleanValue(_) => "a boolean",
             Field::DoubleValue(_) => "a floating-point number",
-            Field::IsNull(_) => "NULL",
+            Field::IsNull(_) => return UnexpectedNullError.into(),
             Field::LongValue(_) => "a whole number",
             Field::StringValue(_) => "a text",
             _ => "something new",

@@ -85,7 +85,7 @@ impl Stage {
         options.credentials_provider(keys)
     }
 
-    async fn pool<E: DataApiEngine>(&self) -> Pool<DataApi<E>> {
+    pub(crate) async fn pool<E: DataApiEngine>(&self) -> Pool<DataApi<E>> {
         Pool::connect_with(self.options::<E>()).await.unwrap()
     }
 
@@ -95,13 +95,13 @@ impl Stage {
     }
 }
 
-async fn postgres() -> (Stage, Pool<DataApiPostgres>) {
+pub(crate) async fn postgres() -> (Stage, Pool<DataApiPostgres>) {
     let stage = Stage::of(Engine::Postgres).await;
     let pool = stage.pool::<data_api::Postgres>().await;
     (stage, pool)
 }
 
-async fn mysql() -> (Stage, Pool<DataApiMySql>) {
+pub(crate) async fn mysql() -> (Stage, Pool<DataApiMySql>) {
     let stage = Stage::of(Engine::MySql).await;
     let pool = stage.pool::<data_api::MySql>().await;
     (stage, pool)
@@ -428,7 +428,7 @@ async fn errors_are_those_of_the_database() {
     assert!(said.contains("cast the column to `text`"), "{said}");
 }
 
-fn service_error(error: &sqlx::Error) -> &DataApiError {
+pub(crate) fn service_error(error: &sqlx::Error) -> &DataApiError {
     let sqlx::Error::Io(error) = error else {
         panic!("{error:?}");
     };

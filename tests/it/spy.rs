@@ -11,7 +11,8 @@ use tracing::Level;
 /// Parts of a token, however it is escaped; the tests' own secrets come to these.
 static SECRETS: RwLock<Vec<String>> = RwLock::new(Vec::new());
 static SEEN: AtomicUsize = AtomicUsize::new(0);
-/// What this crate said while it connected, with the address in each line.
+/// What this crate said while it connected, with the address in each line, and of calls that it
+/// made again.
 static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Looks for the secrets of one sandbox from now on.
@@ -67,6 +68,15 @@ pub(crate) fn said(port: u16) -> Vec<String> {
         .collect()
 }
 
+/// How many calls were made again after an error with these words.
+pub(crate) fn calls_repeated_after(words: &str) -> usize {
+    let said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    let repeated = said
+        .iter()
+        .filter(|line| line.contains("making it again") && line.contains(words));
+    repeated.count()
+}
+
 const MESSAGES: &[&str] = &[
     "AWS credentials could not be fetched",
     "connect failed",
@@ -89,7 +99,8 @@ impl Write for Spy {
         SEEN.fetch_add(1, Ordering::Relaxed);
         let line = String::from_utf8_lossy(bytes);
         look_at(&line);
-        if line.contains(" sqlx_rds::") && line.contains("server.port=") {
+        let is_kept = line.contains("server.port=") || line.contains("making it again");
+        if line.contains(" sqlx_rds::") && is_kept {
             let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
             said.push(line.into_owned());
         }

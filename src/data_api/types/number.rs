@@ -7,16 +7,31 @@ use super::{
     IsNull, Names, typed,
 };
 
-const SIGNED: &[&str] = &["TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT", "BIT"];
-const UNSIGNED: &[&str] = &[
-    "TINYINT UNSIGNED",
-    "SMALLINT UNSIGNED",
-    "MEDIUMINT UNSIGNED",
-    "INT UNSIGNED",
-    "BIGINT UNSIGNED",
-    "BIT",
-    "YEAR",
-];
+/// MySQL's names for signed numbers, and first that of a Rust type itself.
+const fn signed(own: &'static str) -> [&'static str; 7] {
+    [
+        own,
+        "TINYINT",
+        "SMALLINT",
+        "MEDIUMINT",
+        "INT",
+        "BIGINT",
+        "BIT",
+    ]
+}
+
+const fn unsigned(own: &'static str) -> [&'static str; 8] {
+    [
+        own,
+        "TINYINT UNSIGNED",
+        "SMALLINT UNSIGNED",
+        "MEDIUMINT UNSIGNED",
+        "INT UNSIGNED",
+        "BIGINT UNSIGNED",
+        "BIT",
+        "YEAR",
+    ]
+}
 
 typed!(
     bool,
@@ -82,25 +97,20 @@ macro_rules! whole_number {
     };
 }
 
-whole_number!(i8, Names::new(&["\"char\""], SIGNED));
-whole_number!(i16, Names::new(&["int2"], SIGNED));
-whole_number!(i32, Names::new(&["int4"], SIGNED));
-whole_number!(i64, Names::new(&["int8"], SIGNED));
-whole_number!(u8, Names::new(&[], UNSIGNED));
-whole_number!(u16, Names::new(&[], UNSIGNED));
-whole_number!(u32, Names::new(&["oid"], UNSIGNED));
-whole_number!(u64, Names::new(&[], UNSIGNED_LONG));
-
-/// The same, bound as the longest.
-const UNSIGNED_LONG: &[&str] = &[
-    "BIGINT UNSIGNED",
-    "TINYINT UNSIGNED",
-    "SMALLINT UNSIGNED",
-    "MEDIUMINT UNSIGNED",
-    "INT UNSIGNED",
-    "BIT",
-    "YEAR",
-];
+whole_number!(i8, Names::new(&["\"char\""], const { &signed("TINYINT") }));
+whole_number!(i16, Names::new(&["int2"], const { &signed("SMALLINT") }));
+whole_number!(i32, Names::new(&["int4"], const { &signed("INT") }));
+whole_number!(i64, Names::new(&["int8"], const { &signed("BIGINT") }));
+whole_number!(u8, Names::new(&[], const { &unsigned("TINYINT UNSIGNED") }));
+whole_number!(
+    u16,
+    Names::new(&[], const { &unsigned("SMALLINT UNSIGNED") })
+);
+whole_number!(
+    u32,
+    Names::new(&["oid"], const { &unsigned("INT UNSIGNED") })
+);
+whole_number!(u64, Names::new(&[], const { &unsigned("BIGINT UNSIGNED") }));
 
 macro_rules! floating_point_number {
     ($rust:ty, $names:expr) => {
