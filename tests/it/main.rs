@@ -9,6 +9,7 @@
 mod beside_sqlx;
 mod cancel;
 mod data_api;
+mod data_api_sdk;
 mod dsql;
 mod environment;
 mod failover;

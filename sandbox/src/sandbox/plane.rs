@@ -89,7 +89,12 @@ impl Plane {
     }
 
     /// Puts a gateway before a server.
-    pub(super) async fn serve(&self, backend: Backend, shared: bool, front: Front) -> Result<Server, Error> {
+    pub(super) async fn serve(
+        &self,
+        backend: Backend,
+        shared: bool,
+        front: Front,
+    ) -> Result<Server, Error> {
         let (engine, upstream): (_, Arc<dyn Upstream>) = match &backend {
             Backend::Postgres(server) => (Engine::Postgres, server.clone()),
             Backend::MariaDb(server) => (Engine::MySql, server.clone()),

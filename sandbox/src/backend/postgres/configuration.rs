@@ -11,7 +11,11 @@ use crate::backend::command_line::CommandLine;
 use crate::backend::options::PostgresOptions;
 
 impl Postgres {
-    pub(super) async fn initialise(&self, bin: &Path, options: &PostgresOptions) -> Result<(), Error> {
+    pub(super) async fn initialise(
+        &self,
+        bin: &Path,
+        options: &PostgresOptions,
+    ) -> Result<(), Error> {
         let home = self.daemon.guard.home();
         // Nobody else can enter the directory, so the file needs no protection of its own.
         self.daemon

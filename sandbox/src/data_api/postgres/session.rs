@@ -63,7 +63,7 @@ impl PgSession {
         let types = catalog::types(&mut self.wire, &described);
         let types = types.await.map_err(exception)?;
         for of in &types {
-            text::check(of)?;
+            text::check(of, wish)?;
         }
         let columns = match wish.metadata {
             true => catalog::describe(&mut self.wire, &described, &types)
