@@ -327,6 +327,10 @@ fn public_futures_document_their_cancel_safety() {
 
 /// Sees to it that every test exists that a page names, as `module::test`; counts them.
 fn tests_named_on(page: &str) -> usize {
+    tests_of(page, "tests/it")
+}
+
+fn tests_of(page: &str, tests: &str) -> usize {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(root.join("docs").join(page)).unwrap();
     let is_name = |word: &str| {
@@ -340,7 +344,7 @@ fn tests_named_on(page: &str) -> usize {
         .filter(|(module, test)| is_name(module) && is_name(test) && *module != "sqlx_rds");
     let mut seen = 0;
     for (module, test) in named {
-        let file = root.join("tests/it").join(module).with_extension("rs");
+        let file = root.join(tests).join(module).with_extension("rs");
         let code = fs::read_to_string(&file).unwrap_or_default();
         let starts = ["<", "("].map(|next| format!("fn {test}{next}"));
         assert!(
@@ -370,6 +374,11 @@ fn the_page_on_dsql_names_tests_that_exist() {
 #[test]
 fn the_page_on_the_data_api_names_tests_that_exist() {
     assert!(tests_named_on("data-api.md") > 8);
+}
+
+#[test]
+fn the_page_on_the_sandboxs_data_api_names_tests_that_exist() {
+    assert!(tests_of("data-api-sandbox.md", "sandbox/tests/it") > 8);
 }
 
 #[test]

@@ -107,8 +107,8 @@ for engine, sleep in [("postgres", "SELECT pg_sleep(60)"), ("mysql", "SELECT SLE
         database.sql(f"UPDATE late SET n = 1 WHERE id = {id}", transactionId=tx)
         print(database.sql(f"UPDATE late SET n = n + 10 WHERE id = {id}", continueAfterTimeout=goes_on)[:2])
         database.commit(tx)
-    while database.sql("SELECT n FROM late WHERE id = 2")["records"] == [[{"longValue": 1}]]:
-        pass
+    number = lambda: database.sql("SELECT n FROM late WHERE id = 2")["records"]
+    until("it has gone on", lambda: number() != [[{"longValue": 1}]])
     print(database.sql("SELECT n FROM late ORDER BY id")["records"])
 "#;
 

@@ -26,10 +26,9 @@ for engine in ["postgres", "mysql"]:
     answers = []
     waiting = threading.Thread(target=lambda: answers.append(sql("INSERT INTO v1 (id) VALUES (9)", transactionId=tx)))
     waiting.start()
-    blocked = ("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'" if engine == "postgres" else
+    blocked = ("SELECT count(*) FROM pg_locks WHERE NOT granted" if engine == "postgres" else
                "SELECT count(*) FROM information_schema.processlist WHERE info LIKE 'INSERT INTO v1%'")
-    while sql(blocked)["records"] == [[{"longValue": 0}]]:
-        pass
+    until("it waits for the lock", lambda: sql(blocked)["records"] != [[{"longValue": 0}]])
     second = threading.Thread(target=lambda: answers.append(sql("SELECT 2", transactionId=tx)))
     second.start()
     refusal(rds.rollback_transaction, transactionId=other, **place)
