@@ -162,7 +162,9 @@ impl Exception {
             "DatabaseErrorException" => message
                 .replace("; Hint: ", "\n  Hint: ")
                 .replace("; Position: ", "\n  Position: "),
-            "TransactionNotFoundException" | "UnsupportedResultException" => message.to_owned(),
+            "TransactionNotFoundException"
+            | "UnsupportedResultException"
+            | "ValidationException" => message.to_owned(),
             _ => return self,
         };
         Self::bad_request(message)

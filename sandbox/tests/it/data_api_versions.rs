@@ -31,9 +31,12 @@ for engine in ["postgres", "mysql"]:
     until("it waits for the lock", lambda: sql(blocked)["records"] != [[{"longValue": 0}]])
     second = threading.Thread(target=lambda: answers.append(sql("SELECT 2", transactionId=tx)))
     second.start()
+    # The second Data API would have answered by now.
+    second.join(0.5)
+    print(second.is_alive())
     refusal(rds.rollback_transaction, transactionId=other, **place)
     waiting.join(), second.join()
-    print(answers)
+    print(sorted(answers, key=str))
     refusal(rds.rollback_transaction, transactionId=tx, **place)
 
 sql = Database("postgres").sql
