@@ -212,7 +212,12 @@ impl Shared {
             let made = cluster.user.get_or_try_init(make).await;
             made.map_err(|_| Exception::database_unavailable())?;
         }
-        let database = request.database.clone().or_else(|| field("dbname"));
+        let default = match cluster.engine {
+            // The service leaves it to the server, which takes the user's name.
+            Engine::Postgres => None,
+            Engine::MySql => field("dbname"),
+        };
+        let database = request.database.clone().or(default);
         Ok(Login {
             username,
             password,
