@@ -46,7 +46,9 @@ pub mod token;
 pub use aws::AwsKeys;
 pub use certificate::Certificates;
 pub use clock::Clock;
-pub use data_api::{DataApi, DataApiFailure, DataApiFault, DataApiOperation, DataApiOptions};
+pub use data_api::{
+    DataApi, DataApiFailure, DataApiFault, DataApiOperation, DataApiOptions, DataApiRefusal,
+};
 pub use endpoint::Endpoint;
 pub use error::Error;
 pub use event::{Engine, EventLog, LoginEvent, Verdict};

@@ -125,6 +125,12 @@ impl Signed<'_> {
             region,
             service,
         };
+        if region != keys.region {
+            return Err(Unsigned::new(
+                "InvalidSignatureException",
+                format!("Credential should be scoped to a valid region, not '{region}'."),
+            ));
+        }
         let timestamp = text(headers, "x-amz-date");
         let wanted = sigv4::signature(&keys.secret_access_key, scope, timestamp, &canonical);
         let shown = hex::decode(field("Signature")?).unwrap_or_default();
@@ -132,7 +138,7 @@ impl Signed<'_> {
             let off = (OffsetDateTime::now_utc() - at.assume_utc()).unsigned_abs();
             off <= SKEW && timestamp.starts_with(date)
         });
-        if wanted.verify_slice(&shown).is_err() || region != keys.region || !in_time {
+        if wanted.verify_slice(&shown).is_err() || !in_time {
             return Err(Unsigned::mismatch());
         }
         Ok(())

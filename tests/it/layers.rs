@@ -74,20 +74,21 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 
 const MAX_LINES: usize = 400;
 
-fn sources() -> BTreeMap<PathBuf, String> {
-    fn collect(directory: &Path, into: &mut BTreeMap<PathBuf, String>) {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                collect(&path, into);
-            } else if path.extension().is_some_and(|ending| ending == "rs") {
-                let text = fs::read_to_string(&path).unwrap();
-                // Tests may look anywhere.
-                let code = text.split("\nmod tests").next().unwrap().to_owned();
-                into.insert(path, code);
-            }
+fn collect(directory: &Path, into: &mut BTreeMap<PathBuf, String>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, into);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            // Tests may look anywhere.
+            let code = text.split("\nmod tests").next().unwrap().to_owned();
+            into.insert(path, code);
         }
     }
+}
+
+fn sources() -> BTreeMap<PathBuf, String> {
     let mut sources = BTreeMap::new();
     collect(
         &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
@@ -174,7 +175,10 @@ fn imports_point_down() {
 
 #[test]
 fn files_stay_small() {
-    for (path, code) in sources() {
+    let mut all = sources();
+    let sandbox = Path::new(env!("CARGO_MANIFEST_DIR")).join("sandbox/src");
+    collect(&sandbox, &mut all);
+    for (path, code) in all {
         let lines = code.lines().count();
         assert!(
             lines <= MAX_LINES,
@@ -323,6 +327,10 @@ fn public_futures_document_their_cancel_safety() {
 
 /// Sees to it that every test exists that a page names, as `module::test`; counts them.
 fn tests_named_on(page: &str) -> usize {
+    tests_of(page, "tests/it")
+}
+
+fn tests_of(page: &str, tests: &str) -> usize {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(root.join("docs").join(page)).unwrap();
     let is_name = |word: &str| {
@@ -336,7 +344,7 @@ fn tests_named_on(page: &str) -> usize {
         .filter(|(module, test)| is_name(module) && is_name(test) && *module != "sqlx_rds");
     let mut seen = 0;
     for (module, test) in named {
-        let file = root.join("tests/it").join(module).with_extension("rs");
+        let file = root.join(tests).join(module).with_extension("rs");
         let code = fs::read_to_string(&file).unwrap_or_default();
         let starts = ["<", "("].map(|next| format!("fn {test}{next}"));
         assert!(
@@ -366,6 +374,11 @@ fn the_page_on_dsql_names_tests_that_exist() {
 #[test]
 fn the_page_on_the_data_api_names_tests_that_exist() {
     assert!(tests_named_on("data-api.md") > 8);
+}
+
+#[test]
+fn the_page_on_the_sandboxs_data_api_names_tests_that_exist() {
+    assert!(tests_of("data-api-sandbox.md", "sandbox/tests/it") > 8);
 }
 
 #[test]

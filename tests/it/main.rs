@@ -13,6 +13,7 @@ mod data_api_cancel;
 mod data_api_limits;
 mod data_api_once;
 mod data_api_pages;
+mod data_api_sdk;
 mod dsql;
 mod environment;
 mod failover;

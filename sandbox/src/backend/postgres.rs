@@ -1,12 +1,10 @@
 //! A real PostgreSQL server.
 
-use std::fmt::Write as _;
 use std::future::Future;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::{env, fs, io};
+use std::{env, io};
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
@@ -24,6 +22,8 @@ use super::options::PostgresOptions;
 use super::random_password;
 use crate::gateway::Upstream;
 use crate::{Engine, Error};
+
+mod configuration;
 
 /// A PostgreSQL server of our own, in a temporary directory, reachable over a Unix socket only.
 ///
@@ -280,44 +280,6 @@ impl Postgres {
         &self.report_password
     }
 
-    async fn initialise(&self, bin: &Path, options: &PostgresOptions) -> Result<(), Error> {
-        let home = self.daemon.guard.home();
-        // Nobody else can enter the directory, so the file needs no protection of its own.
-        self.daemon
-            .guard
-            .write("password", &self.admin_password)
-            .map_err(Error::io("write a password"))?;
-        // What the sandbox's user has set for a server of their own must not lead ours astray.
-        let initdb = CommandLine::new("env")
-            .args(["-u", "PGDATA", "LC_ALL=C"])
-            .arg(bin.join("initdb"))
-            .args([
-                "-D",
-                "data",
-                "-U",
-                "postgres",
-                "-E",
-                "UTF8",
-                "--locale=C",
-                "--no-sync",
-            ])
-            .args(["-A", "scram-sha-256", "--pwfile", "password"]);
-        self.daemon.prepare(&initdb).await?;
-
-        let data = home.join("data");
-        let configure = || -> io::Result<()> {
-            let mut file = fs::File::options()
-                .append(true)
-                .open(data.join("postgresql.conf"))?;
-            file.write_all(configuration(home, options).as_bytes())?;
-            fs::write(
-                data.join("pg_hba.conf"),
-                options.hba.as_deref().unwrap_or(HBA),
-            )
-        };
-        configure().map_err(Error::io("configure the server"))
-    }
-
     async fn create_roles(&self, connection: &mut PgConnection) -> Result<(), Error> {
         let password = &self.report_password;
         let roles = format!(
@@ -383,45 +345,8 @@ async fn find_programs(
         .map_err(Error::io("search"))?
 }
 
-fn configuration(home: &Path, options: &PostgresOptions) -> String {
-    let (host, port) = options.listen.map_or((String::new(), 5432), |address| {
-        (address.ip().to_string(), address.port())
-    });
-    let ours = [
-        ("listen_addresses", host),
-        ("port", port.to_string()),
-        ("unix_socket_directories", home.display().to_string()),
-        ("max_connections", "300".into()),
-        // The data does not outlive the sandbox, so it need not survive a power cut either. What
-        // was committed survives a crash of the server, which tests play, since commits still wait
-        // until their log is written.
-        ("fsync", "off".into()),
-        ("full_page_writes", "off".into()),
-    ];
-    let ours = ours.iter().map(|(name, value)| (*name, value.as_str()));
-    let theirs = options
-        .settings
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()));
-    ours.chain(theirs)
-        .fold(String::new(), |mut text, (name, value)| {
-            let _ = writeln!(text, "{name} = '{}'", value.replace('\'', "''"));
-            text
-        })
-}
-
 /// A superuser counts as a member of every role, but not for `pg_hba.conf`. The cast cuts a name
 /// that is too long just where a login cuts it.
 const IAM_GRANTS: &str = "SELECT count(*) FROM pg_roles
     WHERE rolname = $1::text::name AND NOT rolsuper AND pg_has_role(oid, 'rds_iam', 'member')
     AND NOT pg_has_role(oid, 'rds_password', 'member')";
-
-/// The superuser has a password because gateways hand the logins of ordinary users on: trusted,
-/// anyone on this machine could be superuser.
-const HBA: &str = "\
-# TYPE DATABASE USER     METHOD
-local  all      postgres scram-sha-256
-local  all      +rds_password scram-sha-256
-local  all      +rds_iam trust
-local  all      all      scram-sha-256
-";

@@ -320,7 +320,11 @@ POST /data-api/play-next  {\"requests\": 1, \"fault\": \"resuming\"}
              \"begin_transaction\", \"commit_transaction\", \"rollback_transaction\"
      faults: \"resuming\", \"throttling\", \"statement_timeout\", \"expire_transaction\",
              \"oversize\", \"close_after\", {\"before\": 503}, {\"after\": 504}: whether the answer
-             500, 503 or 504 comes instead of doing what was asked, or when it has been done
+             500, 503 or 504 comes instead of doing what was asked, or when it has been done;
+             {\"refuse\": \"AccessDeniedException\"}: nothing is done. Others to refuse with:
+             BadRequest.., DatabaseNotFound.., ExpiredToken.., Forbidden..,
+             HttpEndpointNotEnabled.., InvalidResourceState.., InvalidSecret.., NotFound..,
+             SecretsError.., each with Exception at its end
 POST /data-api/expire-transactions
 GET  /SERVER/logins    who came, and what became of it
 GET  /SERVER/metrics   connections; of a proxy also those to the database, and why some are pinned

@@ -29,7 +29,8 @@ pub(crate) struct Wanted {
     /// dollar-quoted text, and takes the upper bound of an array's slice for a parameter.
     #[arg(long)]
     correct_scanner: bool,
-    /// Let the Data API ignore the member `schema`, as its first version did.
+    /// Let the Data API answer as its first version did: it ignores the member `schema`, runs
+    /// several statements on PostgreSQL, and has fewer classes of exceptions.
     #[arg(long)]
     v1: bool,
 }

@@ -4,7 +4,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use super::DataApiFailure;
+use super::{DataApiFailure, DataApiOperation, DataApiRefusal};
 use crate::signature::Unsigned;
 
 /// An answer other than the one that was hoped for.
@@ -34,6 +34,11 @@ impl Exception {
     /// What the service finds wrong with a request before any database sees it.
     pub(super) fn validation(message: impl Into<String>) -> Self {
         Self::bad("ValidationException", message)
+    }
+
+    /// What cannot be read at all.
+    pub(super) fn serialization(message: &str) -> Self {
+        Self::bad("SerializationException", message)
     }
 
     pub(super) fn multistatement() -> Self {
@@ -66,6 +71,11 @@ impl Exception {
             connection_id: Some(connection_id),
             ..Self::bad("StatementTimeoutException", "Request timed out")
         }
+    }
+
+    /// No connection to begin a transaction on, in time.
+    pub(super) fn connection_timeout() -> Self {
+        Self::bad("StatementTimeoutException", "Connection is not available")
     }
 
     pub(super) fn resuming(cluster: &str) -> Self {
@@ -128,11 +138,36 @@ impl Exception {
         }
     }
 
+    /// `ExecuteSql`, which came before `ExecuteStatement`.
+    pub(super) fn deprecated() -> Self {
+        Self::bad_request(
+            "This API is deprecated and not available. Use ExecuteStatement API instead",
+        )
+    }
+
     pub(super) fn unknown_operation() -> Self {
         Self {
             message: None,
             ..Self::new("UnknownOperationException", StatusCode::NOT_FOUND, "")
         }
+    }
+
+    /// The same as the first Data API said it, which had few classes of exceptions.
+    pub(super) fn into_v1(self) -> Self {
+        let message = self.message.as_deref().unwrap_or_default();
+        let message = match self.code {
+            _ if self == Self::oversize() => {
+                "Database returned more than the allowed response size limit".to_owned()
+            }
+            "DatabaseErrorException" => message
+                .replace("; Hint: ", "\n  Hint: ")
+                .replace("; Position: ", "\n  Position: "),
+            "TransactionNotFoundException"
+            | "UnsupportedResultException"
+            | "ValidationException" => message.to_owned(),
+            _ => return self,
+        };
+        Self::bad_request(message)
     }
 
     pub(super) fn of(failure: DataApiFailure) -> Self {
@@ -152,6 +187,51 @@ impl Exception {
                 StatusCode::GATEWAY_TIMEOUT,
                 "The writer instance in the DB cluster isn't available.",
             ),
+        }
+    }
+}
+
+impl Exception {
+    /// What turns a request away before anything is done.
+    pub(super) fn refused(refusal: DataApiRefusal, of: DataApiOperation, resource: &str) -> Self {
+        let code = refusal.code();
+        match refusal {
+            DataApiRefusal::AccessDenied => Self::new(
+                code,
+                StatusCode::FORBIDDEN,
+                format!(
+                    "User: arn:aws:iam::123456789012:user/sandbox is not authorized to perform: \
+                     rds-data:{of:?} on resource: {resource} because no identity-based policy \
+                     allows the rds-data:{of:?} action"
+                ),
+            ),
+            DataApiRefusal::BadRequest => Self::bad(code, "Communications link failure"),
+            DataApiRefusal::DatabaseNotFound => Self::new(
+                code,
+                StatusCode::NOT_FOUND,
+                "The DB cluster doesn't have a DB instance.",
+            ),
+            DataApiRefusal::ExpiredToken => Self::new(
+                code,
+                StatusCode::FORBIDDEN,
+                "The security token included in the request is expired",
+            ),
+            DataApiRefusal::Forbidden => Self::new(
+                code,
+                StatusCode::FORBIDDEN,
+                "There are insufficient privileges to make the call.",
+            ),
+            DataApiRefusal::HttpEndpointNotEnabled => Self::endpoint_not_enabled(resource),
+            DataApiRefusal::InvalidResourceState => {
+                Self::bad(code, "The resource is in an invalid state.")
+            }
+            DataApiRefusal::InvalidSecret => Self::invalid_secret(),
+            DataApiRefusal::NotFound => Self::new(
+                code,
+                StatusCode::NOT_FOUND,
+                "The resourceArn, secretArn, or transactionId value can't be found.",
+            ),
+            DataApiRefusal::SecretsError => Self::secrets_error(),
         }
     }
 }

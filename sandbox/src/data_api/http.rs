@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::exception::Exception;
 use super::operation::Twist;
+use super::request::Request;
 use super::{DataApiFault, DataApiOperation, Shared};
 use crate::signature::Signed;
 
@@ -51,7 +52,14 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         };
         router = router.route(path, post(serve));
     }
+    let deprecated = |State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes| async move {
+        match shared.admit("/ExecuteSql", &headers, &body) {
+            Ok(()) => Exception::deprecated(),
+            Err(exception) => exception,
+        }
+    };
     router
+        .route("/ExecuteSql", post(deprecated))
         .fallback(|| async { Exception::unknown_operation() })
         // What is too large gets an answer of the service, not of the framework.
         .layer(DefaultBodyLimit::max(4 * LARGEST))
@@ -70,14 +78,8 @@ fn answered(body: &Value) -> Response {
 }
 
 impl Shared {
-    async fn serve(
-        &self,
-        path: &'static str,
-        operation: DataApiOperation,
-        headers: &HeaderMap,
-        body: &[u8],
-        line: &Line,
-    ) -> Result<Value, Exception> {
+    /// Lets in what is signed, and not too large.
+    fn admit(&self, path: &str, headers: &HeaderMap, body: &[u8]) -> Result<(), Exception> {
         let fields = headers.iter();
         let fields: usize = fields
             .map(|(name, value)| name.as_str().len() + value.len() + 4)
@@ -94,19 +96,35 @@ impl Shared {
             body,
             needed: &[],
         };
-        signed.verify(&self.keys)?;
-        let request: super::request::Request = serde_json::from_slice(body)
-            .map_err(|error| Exception::validation(format!("The request is invalid: {error}")))?;
+        Ok(signed.verify(&self.keys)?)
+    }
+
+    async fn serve(
+        &self,
+        path: &'static str,
+        operation: DataApiOperation,
+        headers: &HeaderMap,
+        body: &[u8],
+        line: &Line,
+    ) -> Result<Value, Exception> {
+        self.admit(path, headers, body)?;
+        let request = Request::read(operation, body)?;
 
         let fault = self.next_fault(operation);
         let mut twist = Twist::default();
         match fault {
             Some(DataApiFault::Resuming) => {
-                let arn = request.resource_arn.as_deref().unwrap_or_default();
-                let cluster = arn.rsplit(':').next().unwrap_or_default();
+                let cluster = request.resource_arn.rsplit(':').next().unwrap_or_default();
                 return Err(Exception::resuming(cluster));
             }
             Some(DataApiFault::Throttling) => return Err(Exception::throttling()),
+            Some(DataApiFault::Refuse(refusal)) => {
+                return Err(Exception::refused(
+                    refusal,
+                    operation,
+                    &request.resource_arn,
+                ));
+            }
             Some(DataApiFault::Before(failure)) => return Err(Exception::of(failure)),
             Some(DataApiFault::ExpireTransaction) => {
                 let id = request.transaction_id.as_deref().unwrap_or_default();

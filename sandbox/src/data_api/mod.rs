@@ -15,6 +15,7 @@ mod exception;
 mod fault;
 mod field;
 mod http;
+mod model;
 mod mysql;
 mod operation;
 mod options;
@@ -27,7 +28,7 @@ mod statement;
 mod transaction;
 
 pub(crate) use cluster::Cluster;
-pub use fault::{DataApiFailure, DataApiFault, DataApiOperation};
+pub use fault::{DataApiFailure, DataApiFault, DataApiOperation, DataApiRefusal};
 pub use options::DataApiOptions;
 
 use http::{Line, Lines};
@@ -151,7 +152,9 @@ impl Shared {
     /// The fault that was ordered for this request, if any.
     fn next_fault(&self, operation: DataApiOperation) -> Option<DataApiFault> {
         let mut faults = self.faults();
-        let meant = |(of, _): &(Option<DataApiOperation>, _)| of.is_none_or(|of| of == operation);
+        let meant = |(of, fault): &(Option<DataApiOperation>, DataApiFault)| {
+            of.is_none_or(|of| of == operation) && fault.fits(operation)
+        };
         let at = faults.iter().position(meant)?;
         faults.remove(at).map(|(_, fault)| fault)
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::exception::Exception;
 use super::field::Field;
 use super::request::{RawParameter, Request, Wish};
-use super::scanner::Dialect;
+use super::scanner::{self, Dialect};
 use super::session::{Login, Session};
 use super::statement::{Limit, Place, Statement};
 use super::{Cluster, DataApiOperation, Shared};
@@ -26,23 +26,28 @@ impl Shared {
         request: Request,
         twist: Twist,
     ) -> Result<Value, Exception> {
-        request.validate(self.options.v1)?;
-        match operation {
+        let v1 = self.options.v1;
+        if request.schema.is_some() && !v1 {
+            return Err(Exception::validation("Schema is not supported."));
+        }
+        let answer = match operation {
             DataApiOperation::ExecuteStatement => self.execute(request, twist).await,
             DataApiOperation::BatchExecuteStatement => self.batch_execute(request, twist).await,
+            _ if twist.times_out => Err(Exception::connection_timeout()),
             DataApiOperation::BeginTransaction => self.begin(&request).await,
             DataApiOperation::CommitTransaction => self.finish(&request, true).await,
             DataApiOperation::RollbackTransaction => self.finish(&request, false).await,
-        }
+        };
+        answer.map_err(|exception| if v1 { exception.into_v1() } else { exception })
     }
 
     async fn execute(&self, mut request: Request, twist: Twist) -> Result<Value, Exception> {
         let parameters = request.parameters.take().unwrap_or_default();
         let parameters = RawParameter::read_all(parameters)?;
-        let wish = request.wish()?;
+        let wish = request.wish(self.options.v1);
         let sets = vec![parameters];
-        let mut outcomes = self.run(&request, sets, wish, false, twist).await?;
-        let answer = match outcomes.pop() {
+        let outcomes = self.run(&request, sets, wish, false, twist).await?;
+        let answer = match outcomes.into_iter().next() {
             Some(_) if twist.is_oversize => Err(Exception::oversize()),
             Some(outcome) => outcome.answer(wish),
             None => Err(Exception::internal_failure()),
@@ -60,12 +65,11 @@ impl Shared {
         let sets = request.parameter_sets.take().unwrap_or_default();
         let sets: Result<Vec<_>, Exception> =
             sets.into_iter().map(RawParameter::read_all).collect();
-        let mut sets = sets?;
-        if sets.is_empty() {
-            sets.push(Vec::new());
-        }
-        let wish = Wish::default();
-        let outcomes = self.run(&request, sets, wish, true, twist).await?;
+        let wish = Wish {
+            v1: self.options.v1,
+            ..Wish::default()
+        };
+        let outcomes = self.run(&request, sets?, wish, true, twist).await?;
         let results: Vec<Value> = outcomes
             .iter()
             .map(|outcome| {
@@ -87,7 +91,7 @@ impl Shared {
         let cluster = self.cluster(request)?;
         let login = self.login(request, cluster).await?;
         let statement = Statement {
-            sql: request.sql()?.to_owned(),
+            sqls: self.statements(&request.sql, cluster.engine, is_batch),
             dialect: Dialect {
                 engine: cluster.engine,
                 is_correct: self.options.correct_scanner,
@@ -107,7 +111,11 @@ impl Shared {
                         "Database name is not the same as transaction",
                     ));
                 }
-                Place::Held(held.session()?, held, self.transactions.clone())
+                Place::Held(
+                    held.session(self.options.v1).await?,
+                    held,
+                    self.transactions.clone(),
+                )
             }
             None => Place::Fresh(Session::connect(&self.backend(cluster)?, &login).await?),
         };
@@ -139,11 +147,9 @@ impl Shared {
     async fn finish(&self, request: &Request, commits: bool) -> Result<Value, Exception> {
         let cluster = self.cluster(request)?;
         self.login(request, cluster).await?;
-        let id = request.transaction_id.as_deref();
-        let id =
-            id.ok_or_else(|| Exception::validation("Value at 'transactionId' must not be null"))?;
+        let id = request.transaction_id.as_deref().unwrap_or_default();
         let held = self.transactions.find(id).await?;
-        let mut session = held.session()?;
+        let mut session = held.session(self.options.v1).await?;
         self.transactions.forget(id);
         let status = match commits {
             true => {
@@ -158,9 +164,21 @@ impl Shared {
         Ok(json!({ "transactionStatus": status }))
     }
 
+    /// What a request's SQL consists of: the first Data API ran several statements on PostgreSQL.
+    fn statements(&self, sql: &str, engine: Engine, is_batch: bool) -> Vec<String> {
+        let found = match self.options.v1 && engine == Engine::Postgres && !is_batch {
+            true => scanner::statements(sql, engine),
+            false => Vec::new(),
+        };
+        match found.as_slice() {
+            [] | [_] => vec![sql.to_owned()],
+            several => several.iter().map(|sql| (*sql).to_owned()).collect(),
+        }
+    }
+
     fn cluster(&self, request: &Request) -> Result<&Cluster, Exception> {
-        let arn = request.resource_arn.as_deref().unwrap_or_default();
-        let found = self.clusters.iter().find(|cluster| cluster.arn == arn);
+        let arn = &request.resource_arn;
+        let found = self.clusters.iter().find(|cluster| cluster.arn == *arn);
         found.ok_or_else(|| Exception::endpoint_not_enabled(arn))
     }
 
@@ -172,10 +190,9 @@ impl Shared {
 
     /// Reads the secret, and creates its user where that is the sandbox's own.
     async fn login(&self, request: &Request, cluster: &Cluster) -> Result<Login, Exception> {
-        let id = request.secret_arn.as_deref().unwrap_or_default();
         let secret = self
             .secrets
-            .current(id)
+            .current(&request.secret_arn)
             .ok_or_else(Exception::secrets_error)?;
         let secret: Value =
             serde_json::from_str(&secret).map_err(|_| Exception::invalid_secret())?;
@@ -195,7 +212,12 @@ impl Shared {
             let made = cluster.user.get_or_try_init(make).await;
             made.map_err(|_| Exception::database_unavailable())?;
         }
-        let database = request.database.clone().or_else(|| field("dbname"));
+        let default = match cluster.engine {
+            // The service leaves it to the server, which takes the user's name.
+            Engine::Postgres => None,
+            Engine::MySql => field("dbname"),
+        };
+        let database = request.database.clone().or(default);
         Ok(Login {
             username,
             password,

@@ -45,7 +45,13 @@ impl DataApiOptions {
         self
     }
 
-    /// Ignores the member `schema`, as the first Data API did, where the second refuses it.
+    /// Answers as the first Data API did, that of Aurora Serverless v1.
+    ///
+    /// It ignores the member `schema`, lets calls of one transaction wait for each other, runs
+    /// several statements on PostgreSQL and answers with the first one's result, has a text for
+    /// every type of PostgreSQL, and calls what the database and transactions say
+    /// `BadRequestException`. What it does not play: arrays of arrays, and generated fields of a
+    /// batch on PostgreSQL. Default: as the second.
     pub fn v1(mut self) -> Self {
         self.v1 = true;
         self

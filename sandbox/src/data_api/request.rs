@@ -5,14 +5,16 @@ use serde_json::{Map, Value};
 
 use super::exception::Exception;
 use super::field::Field;
+use super::{DataApiOperation, model};
 
 /// The members of all operations together.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Request {
-    pub(super) resource_arn: Option<String>,
-    pub(super) secret_arn: Option<String>,
-    pub(super) sql: Option<String>,
+    pub(super) resource_arn: String,
+    pub(super) secret_arn: String,
+    #[serde(default)]
+    pub(super) sql: String,
     pub(super) database: Option<String>,
     pub(super) schema: Option<String>,
     pub(super) transaction_id: Option<String>,
@@ -68,74 +70,29 @@ pub(super) struct Wish {
     pub(super) longs_as_text: bool,
     /// As one string of JSON.
     pub(super) json: bool,
+    /// As the first Data API had it.
+    pub(super) v1: bool,
 }
 
-/// Longest texts, as the service's model has them.
-const LONGEST_ARN: usize = 570;
-const SHORTEST_ARN: usize = 11;
-const LONGEST_DATABASE: usize = 64;
-const LONGEST_TRANSACTION_ID: usize = 192;
-const LONGEST_SQL: usize = 65_536;
-
 impl Request {
-    /// Checks what the service checks before it looks anything up.
-    pub(super) fn validate(&self, v1: bool) -> Result<(), Exception> {
-        let arn = |name, arn: &Option<String>| {
-            let arn = arn.as_deref().unwrap_or_default();
-            let length = arn.chars().count();
-            if length < SHORTEST_ARN {
-                return Err(constraint(name, "greater", SHORTEST_ARN));
-            }
-            check_length(name, Some(arn), LONGEST_ARN)
-        };
-        arn("resourceArn", &self.resource_arn)?;
-        arn("secretArn", &self.secret_arn)?;
-        check_length("database", self.database.as_deref(), LONGEST_DATABASE)?;
-        check_length("schema", self.schema.as_deref(), LONGEST_DATABASE)?;
-        let id = self.transaction_id.as_deref();
-        check_length("transactionId", id, LONGEST_TRANSACTION_ID)?;
-        check_length("sql", self.sql.as_deref(), LONGEST_SQL)?;
-        if self.schema.is_some() && !v1 {
-            return Err(Exception::validation("Schema is not supported."));
-        }
-        Ok(())
+    /// Reads a request that is as the service's model says.
+    pub(super) fn read(operation: DataApiOperation, body: &[u8]) -> Result<Self, Exception> {
+        let unreadable = |error: serde_json::Error| Exception::serialization(&error.to_string());
+        let request: Value = serde_json::from_slice(body).map_err(unreadable)?;
+        model::check(operation, &request)?;
+        serde_json::from_value(request).map_err(unreadable)
     }
 
     /// How the result is to look.
-    pub(super) fn wish(&self) -> Result<Wish, Exception> {
+    pub(super) fn wish(&self, v1: bool) -> Wish {
         let options = self.result_set_options.clone().unwrap_or_default();
-        let choose = |name: &str, chosen: Option<&str>, [usual, other]: [&str; 2]| match chosen {
-            None => Ok(false),
-            Some(chosen) if chosen == usual => Ok(false),
-            Some(chosen) if chosen == other => Ok(true),
-            Some(_) => Err(Exception::validation(format!(
-                "Value at '{name}' failed to satisfy constraint: \
-                 Member must satisfy enum value set: [{usual}, {other}]"
-            ))),
-        };
-        Ok(Wish {
+        Wish {
             metadata: self.include_result_metadata.unwrap_or_default(),
-            decimals_as_numbers: choose(
-                "resultSetOptions.decimalReturnType",
-                options.decimal_return_type.as_deref(),
-                ["STRING", "DOUBLE_OR_LONG"],
-            )?,
-            longs_as_text: choose(
-                "resultSetOptions.longReturnType",
-                options.long_return_type.as_deref(),
-                ["LONG", "STRING"],
-            )?,
-            json: choose(
-                "formatRecordsAs",
-                self.format_records_as.as_deref(),
-                ["NONE", "JSON"],
-            )?,
-        })
-    }
-
-    pub(super) fn sql(&self) -> Result<&str, Exception> {
-        let sql = self.sql.as_deref();
-        sql.ok_or_else(|| Exception::validation("Value at 'sql' must not be null"))
+            decimals_as_numbers: options.decimal_return_type.as_deref() == Some("DOUBLE_OR_LONG"),
+            longs_as_text: options.long_return_type.as_deref() == Some("STRING"),
+            json: self.format_records_as.as_deref() == Some("JSON"),
+            v1,
+        }
     }
 }
 
@@ -152,7 +109,13 @@ impl RawParameter {
                 "Named parameter syntax is invalid, input: {name}"
             )));
         }
-        let value = Field::read(&self.value.unwrap_or_default());
+        let members = self.value.unwrap_or_default();
+        if members.values().all(Value::is_null) {
+            return Err(Exception::validation(format!(
+                "Parameter \"{name}\" has value with no field set"
+            )));
+        }
+        let value = Field::read(&members);
         let value = value.ok_or_else(|| {
             Exception::validation(format!("The value of parameter {name} is invalid"))
         })?;
@@ -202,20 +165,6 @@ fn is_shaped(text: &str, shape: &str) -> bool {
             .bytes()
             .zip(shape.bytes())
             .all(|(byte, wanted)| byte == wanted || (wanted == b'0' && byte.is_ascii_digit()))
-}
-
-fn check_length(name: &str, text: Option<&str>, longest: usize) -> Result<(), Exception> {
-    if text.is_some_and(|text| text.chars().count() > longest) {
-        return Err(constraint(name, "less", longest));
-    }
-    Ok(())
-}
-
-fn constraint(name: &str, relation: &str, length: usize) -> Exception {
-    Exception::validation(format!(
-        "1 validation error detected: Value at '{name}' failed to satisfy constraint: \
-         Member must have length {relation} than or equal to {length}"
-    ))
 }
 
 #[cfg(test)]

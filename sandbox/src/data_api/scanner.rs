@@ -70,25 +70,37 @@ pub(super) fn translate(sql: &str, dialect: Dialect, names: &[&str]) -> Translat
     }
 }
 
-/// Whether there is a second statement after a semicolon.
-pub(super) fn is_multistatement(sql: &str, engine: Engine) -> bool {
+/// The statements between semicolons, without what holds comments and blanks only.
+pub(super) fn statements(sql: &str, engine: Engine) -> Vec<&str> {
     let dialect = Dialect {
         engine,
         is_correct: true,
     };
     let bytes = sql.as_bytes();
-    let (mut at, mut ended) = (0, false);
+    let mut found = Vec::new();
+    let (mut at, mut start, mut is_code) = (0, 0, false);
     while at < bytes.len() {
         let past = skip(sql, at, dialect);
         let is_comment = past > at && matches!(bytes[at], b'-' | b'/' | b'#');
-        match bytes[at] {
-            b';' => ended = true,
-            byte if ended && !byte.is_ascii_whitespace() && !is_comment => return true,
-            _ => {}
+        if bytes[at] == b';' {
+            if is_code {
+                found.push(&sql[start..at]);
+            }
+            (start, is_code) = (at + 1, false);
+        } else {
+            is_code |= !is_comment && !bytes[at].is_ascii_whitespace();
         }
         at = past.max(at + 1);
     }
-    false
+    if is_code {
+        found.push(&sql[start..]);
+    }
+    found
+}
+
+/// Whether there is more than one statement.
+pub(super) fn is_multistatement(sql: &str, engine: Engine) -> bool {
+    statements(sql, engine).len() > 1
 }
 
 fn scan(sql: &str, dialect: Dialect, names: &[&str], mut found: impl FnMut(usize, usize)) {

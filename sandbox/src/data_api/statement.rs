@@ -15,7 +15,8 @@ use super::transaction::{Held, Transactions};
 
 /// What to run, and once for each set of parameters.
 pub(super) struct Statement {
-    pub(super) sql: String,
+    /// One, except on the first Data API's PostgreSQL, which answers with the first one's result.
+    pub(super) sqls: Vec<String>,
     pub(super) dialect: Dialect,
     pub(super) sets: Vec<Vec<Parameter>>,
     pub(super) wish: Wish,
@@ -79,27 +80,29 @@ impl Statement {
     }
 
     async fn run_on(&self, place: &mut Place) -> Result<Vec<Outcome>, Exception> {
-        let is_alone = self.is_batch && matches!(place, Place::Fresh(_));
+        let is_many = self.is_batch || self.sqls.len() > 1;
+        let is_alone = is_many && matches!(place, Place::Fresh(_));
         let session = place.session();
         if is_alone {
             session.begin().await?;
         }
+        let outcomes = self.run_each(session).await;
+        match &outcomes {
+            Ok(_) if is_alone => session.commit().await?,
+            // Where it fails, the session is gone and the transaction with it.
+            Err(_) if is_alone => drop(session.roll_back().await),
+            _ => {}
+        }
+        outcomes
+    }
+
+    async fn run_each(&self, session: &mut Session) -> Result<Vec<Outcome>, Exception> {
         let mut outcomes = Vec::new();
         for set in &self.sets {
-            let outcome = session.execute(&self.sql, self.dialect, set, self.wish);
-            match outcome.await {
-                Ok(outcome) => outcomes.push(outcome),
-                Err(exception) => {
-                    if is_alone {
-                        // Where it fails, the session is gone and the transaction with it.
-                        let _ = session.roll_back().await;
-                    }
-                    return Err(exception);
-                }
+            for sql in &self.sqls {
+                let outcome = session.execute(sql, self.dialect, set, self.wish);
+                outcomes.push(outcome.await?);
             }
-        }
-        if is_alone {
-            session.commit().await?;
         }
         Ok(outcomes)
     }

@@ -35,10 +35,13 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// The session, unless it runs something.
-    pub(super) fn session(&self) -> Result<OwnedMutexGuard<Session>, Exception> {
+    /// The session: where it runs something, an error, or else a wait as in the first Data API.
+    pub(super) async fn session(&self, waits: bool) -> Result<OwnedMutexGuard<Session>, Exception> {
         let session = Arc::clone(&self.session);
-        session.try_lock_owned().map_err(|_| Exception::busy())
+        match waits {
+            true => Ok(session.lock_owned().await),
+            false => session.try_lock_owned().map_err(|_| Exception::busy()),
+        }
     }
 
     pub(super) fn touch(&self, now: SystemTime) {

@@ -350,7 +350,7 @@ fn mysql_client() -> &'static str {
     }
 }
 
-fn text(value: &serde_json::Value) -> &str {
+pub(crate) fn text(value: &serde_json::Value) -> &str {
     value.as_str().unwrap()
 }
 

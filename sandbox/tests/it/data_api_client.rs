@@ -9,7 +9,7 @@ use crate::program::{stderr, stdout};
 
 /// What every script begins with. `summary` is that of `up --json`, or its part for this.
 const PRELUDE: &str = r#"
-import json, sys, urllib.request
+import json, sys, time, urllib.request
 import botocore.config, botocore.exceptions, botocore.session
 
 summary = json.loads(sys.argv[1])
@@ -37,6 +37,11 @@ def order(path, body):
     url = summary["control"]["endpoint"] + path
     request = urllib.request.Request(url, json.dumps(body).encode(), headers)
     return json.load(urllib.request.urlopen(request))
+
+def until(what, happened):
+    ends = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < ends, f"waited in vain until {what}"
 
 class Database:
     def __init__(self, engine):

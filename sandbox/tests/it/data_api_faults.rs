@@ -98,6 +98,18 @@ for engine, sleep in [("postgres", "SELECT pg_sleep(60)"), ("mysql", "SELECT SLE
     print(database.sql(sleep, transactionId=tx, continueAfterTimeout=True)[:2])
     print(database.sql("SELECT 1", transactionId=tx))
     print(database.commit(tx))
+
+    # What goes on after its time takes effect, and what does not go on never does.
+    database.sql("CREATE TABLE late (id INT PRIMARY KEY, n INT)")
+    database.sql("INSERT INTO late VALUES (1, 0), (2, 0)")
+    for id, goes_on in [(1, False), (2, True)]:
+        tx = database.begin()
+        database.sql(f"UPDATE late SET n = 1 WHERE id = {id}", transactionId=tx)
+        print(database.sql(f"UPDATE late SET n = n + 10 WHERE id = {id}", continueAfterTimeout=goes_on)[:2])
+        database.commit(tx)
+    number = lambda: database.sql("SELECT n FROM late WHERE id = 2")["records"]
+    until("it has gone on", lambda: number() != [[{"longValue": 1}]])
+    print(database.sql("SELECT n FROM late ORDER BY id")["records"])
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,12 +129,18 @@ tuple
 (400, 'StatementTimeoutException')
 (400, 'DatabaseErrorException', 'Transaction is still running a query')
 (400, 'DatabaseErrorException', 'Transaction is still running a query')
+(400, 'StatementTimeoutException')
+(400, 'StatementTimeoutException')
+[[{'longValue': 1}], [{'longValue': 11}]]
 (400, 'StatementTimeoutException', 'Request timed out')
 (400, 'StatementTimeoutException')
 dict
 (400, 'StatementTimeoutException')
 (400, 'DatabaseErrorException', 'Transaction is still running a query')
 (400, 'DatabaseErrorException', 'Transaction is still running a query')
+(400, 'StatementTimeoutException')
+(400, 'StatementTimeoutException')
+[[{'longValue': 1}], [{'longValue': 11}]]
 ";
     assert_eq!(answer.await.unwrap(), expected);
 }

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
-use sqlx_rds_sandbox::{DataApiFailure, DataApiFault, DataApiOperation};
+use sqlx_rds_sandbox::{DataApiFailure, DataApiFault, DataApiOperation, DataApiRefusal};
 
 use super::{Answer, Shared, alive};
 
@@ -19,7 +19,7 @@ enum OperationOrder {
     RollbackTransaction,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum FaultOrder {
     Resuming,
@@ -28,6 +28,7 @@ enum FaultOrder {
     ExpireTransaction,
     Oversize,
     CloseAfter,
+    Refuse(String),
     Before(u16),
     After(u16),
 }
@@ -48,6 +49,7 @@ pub(super) async fn play_next(State(sandbox): Shared, Json(order): Json<PlayNext
         FaultOrder::ExpireTransaction => DataApiFault::ExpireTransaction,
         FaultOrder::Oversize => DataApiFault::Oversize,
         FaultOrder::CloseAfter => DataApiFault::CloseAfter,
+        FaultOrder::Refuse(code) => DataApiFault::Refuse(refusal(&code)?),
         FaultOrder::Before(status) => DataApiFault::Before(failure(status)?),
         FaultOrder::After(status) => DataApiFault::After(failure(status)?),
     };
@@ -70,6 +72,13 @@ pub(super) async fn play_next(State(sandbox): Shared, Json(order): Json<PlayNext
 pub(super) async fn expire(State(sandbox): Shared) -> Answer {
     let transactions = alive(&sandbox)?.data_api().expire_transactions().await;
     Ok(Json(json!({ "transactions": transactions })))
+}
+
+fn refusal(code: &str) -> Result<DataApiRefusal, (StatusCode, String)> {
+    DataApiRefusal::from_code(code).ok_or_else(|| {
+        let complaint = format!("no refusal has the name {code:?}");
+        (StatusCode::BAD_REQUEST, complaint)
+    })
 }
 
 fn failure(status: u16) -> Result<DataApiFailure, (StatusCode, String)> {

@@ -20,7 +20,7 @@ impl PgSession {
         socket: PathBuf,
         login: &Login,
     ) -> Result<Self, Exception> {
-        let database = login.database.as_deref().unwrap_or("postgres");
+        let database = login.database.as_deref().unwrap_or(&login.username);
         let wire = Wire::connect(socket, &login.username, &login.password, database);
         let wire = wire.await.map_err(exception)?;
         Ok(Self { wire })
@@ -63,7 +63,7 @@ impl PgSession {
         let types = catalog::types(&mut self.wire, &described);
         let types = types.await.map_err(exception)?;
         for of in &types {
-            text::check(of)?;
+            text::check(of, wish)?;
         }
         let columns = match wish.metadata {
             true => catalog::describe(&mut self.wire, &described, &types)

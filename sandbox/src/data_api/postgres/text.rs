@@ -25,10 +25,10 @@ enum Kind {
 /// A value of a type.
 pub(super) fn field(text: String, of: &Type, wish: Wish) -> Result<Field, Exception> {
     let Some(element) = &of.element else {
-        let kind = kind(of).ok_or_else(|| unsupported(of))?;
+        let kind = kind(of, wish).ok_or_else(|| unsupported(of))?;
         return scalar(text, kind, wish);
     };
-    let kind = kind(element).ok_or_else(|| unsupported(element))?;
+    let kind = kind(element, wish).ok_or_else(|| unsupported(element))?;
     let elements = array::elements(&text)
         .ok_or_else(|| Exception::unsupported("The result contains a multidimensional array"))?;
     let elements: Result<Vec<Field>, Exception> = elements
@@ -55,9 +55,11 @@ pub(super) fn field(text: String, of: &Type, wish: Wish) -> Result<Field, Except
 }
 
 /// Whether the service knows the type.
-pub(super) fn check(of: &Type) -> Result<(), Exception> {
+pub(super) fn check(of: &Type, wish: Wish) -> Result<(), Exception> {
     let scalar = of.element.as_deref().unwrap_or(of);
-    kind(scalar).map(drop).ok_or_else(|| unsupported(scalar))
+    kind(scalar, wish)
+        .map(drop)
+        .ok_or_else(|| unsupported(scalar))
 }
 
 fn unsupported(of: &Type) -> Exception {
@@ -71,7 +73,7 @@ fn unsupported(of: &Type) -> Exception {
     ))
 }
 
-fn kind(of: &Type) -> Option<Kind> {
+fn kind(of: &Type, wish: Wish) -> Option<Kind> {
     Some(match of.name.as_str() {
         "bool" => Kind::Boolean,
         "int2" | "int4" | "int8" | "oid" => Kind::Long,
@@ -81,10 +83,10 @@ fn kind(of: &Type) -> Option<Kind> {
         "bytea" => Kind::Bytes,
         "date" => Kind::Date,
         "time" | "timestamp" | "timestamptz" => Kind::Time,
-        "json" | "jsonb" => Kind::Json,
+        "json" | "jsonb" if !wish.v1 => Kind::Json,
         "text" | "varchar" | "bpchar" | "name" | "uuid" | "inet" | "cidr" | "vector" | "void"
         | "unknown" => Kind::Text,
-        _ if of.is_enum || of.is_range => Kind::Text,
+        _ if of.is_enum || of.is_range || wish.v1 => Kind::Text,
         _ => return None,
     })
 }
@@ -108,6 +110,8 @@ fn scalar(text: String, kind: Kind, wish: Wish) -> Result<Field, Exception> {
             return Err(Exception::internal_failure());
         }
         Kind::Date | Kind::Text => Field::String(text),
+        // PostgreSQL writes fractions without their last zeros, as the first Data API did.
+        Kind::Time if wish.v1 => Field::String(text.trim_end_matches("+00").to_owned()),
         Kind::Time => Field::String(time(text)),
         Kind::Json => Field::String(compact(&text)),
     })
