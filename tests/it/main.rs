@@ -9,6 +9,8 @@
 mod beside_sqlx;
 mod cancel;
 mod data_api;
+mod data_api_mysql;
+mod data_api_types;
 mod dsql;
 mod environment;
 mod failover;
