@@ -124,7 +124,11 @@ mod tests {
             ("int4", "_int4", "int4[]"),
             ("app.mood", "app._mood", "app.mood[]"),
             ("\"Mood\"", "\"_Mood\"", "\"Mood\"[]"),
-            ("\"App\".\"Mood\"", "\"App\".\"_Mood\"", "\"App\".\"Mood\"[]"),
+            (
+                "\"App\".\"Mood\"",
+                "\"App\".\"_Mood\"",
+                "\"App\".\"Mood\"[]",
+            ),
         ] {
             let element = DataApiTypeInfo::with_name(name);
             assert_eq!(element.array().as_str(), array);

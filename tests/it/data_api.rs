@@ -8,11 +8,11 @@ use sqlx::{
     Acquire, Arguments, ConnectOptions, Connection, Executor, FromRow, Pool, QueryBuilder, Row,
     query, query_as, query_scalar,
 };
+use sqlx_rds::ErrorKind;
 use sqlx_rds::data_api::{
     self, DataApi, DataApiArguments, DataApiConnectOptions, DataApiDatabaseError, DataApiEngine,
     DataApiError, DataApiMySql, DataApiPostgres, Executed,
 };
-use sqlx_rds::ErrorKind;
 use sqlx_rds_sandbox::{
     DataApiFailure, DataApiFault, DataApiOperation, Engine, Sandbox, Server, backend,
 };

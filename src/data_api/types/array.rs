@@ -38,7 +38,19 @@ macro_rules! elements {
     };
 }
 
-elements!(bool, i16, i32, i64, u32, f32, f64, str, String, [u8], Vec<u8>);
+elements!(
+    bool,
+    i16,
+    i32,
+    i64,
+    u32,
+    f32,
+    f64,
+    str,
+    String,
+    [u8],
+    Vec<u8>
+);
 elements!(IpAddr, Ipv4Addr, Ipv6Addr);
 #[cfg(feature = "uuid")]
 elements!(sqlx_core::types::Uuid);

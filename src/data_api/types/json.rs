@@ -19,8 +19,7 @@ impl<E: DataApiEngine, T> Type<DataApi<E>> for Json<T> {
     /// In MySQL from text and bytes too, as in sqlx's own driver.
     fn compatible(other: &DataApiTypeInfo) -> bool {
         let is_mysql = E::DIALECT == Dialect::MySql;
-        NAMES.compatible::<E>(other)
-            || is_mysql && <[u8] as Type<DataApi<E>>>::compatible(other)
+        NAMES.compatible::<E>(other) || is_mysql && <[u8] as Type<DataApi<E>>>::compatible(other)
     }
 }
 

@@ -118,9 +118,7 @@ macro_rules! floating_point_number {
                 &self,
                 buffer: &mut DataApiArgumentBuffer,
             ) -> Result<IsNull, BoxDynError> {
-                buffer
-                    .fields
-                    .push(floating_point::<E>(f64::from(*self))?);
+                buffer.fields.push(floating_point::<E>(f64::from(*self))?);
                 Ok(IsNull::No)
             }
         }
