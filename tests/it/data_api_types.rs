@@ -772,10 +772,11 @@ async fn what_does_not_fit_on_mysql_is_refused() {
         row.try_get::<i8, _>("flag").unwrap_err(),
         row.try_get::<u8, _>("bits").unwrap_err(),
         row.try_get::<NaiveDate, _>("day").unwrap_err(),
-        row.try_get::<Option<Date>, _>("day").unwrap_err(),
         row.try_get::<NaiveTime, _>("span").unwrap_err(),
         row.try_get::<Decimal, _>("d").unwrap_err(),
     ];
+    // As sqlx's own driver has it.
+    assert_eq!(row.get::<Option<Date>, _>("day"), None);
     for error in &refused {
         assert!(
             matches!(error, sqlx::Error::ColumnDecode { .. }),
