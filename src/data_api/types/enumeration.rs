@@ -28,10 +28,10 @@
 ///
 /// sqlx_rds::data_api_enum!(derived Mood as "mood" { Happy = "happy", Sad = "sad" });
 /// ```
-#[macro_export]
+#[macro_export(local_inner_macros)]
 macro_rules! data_api_enum {
     ($rust:ident as $name:literal { $($variant:ident = $text:literal),+ $(,)? }) => {
-        $crate::data_api_enum!(derived $rust as $name { $($variant = $text),+ });
+        data_api_enum!(derived $rust as $name { $($variant = $text),+ });
 
         impl<'q, E: $crate::data_api::DataApiEngine>
             $crate::data_api::__private::Encode<'q, $crate::data_api::DataApi<E>> for $rust
