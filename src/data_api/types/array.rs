@@ -238,7 +238,8 @@ mod tests {
     fn decode(array: ArrayValue) -> Result<Vec<Option<i32>>, BoxDynError> {
         let field = Field::ArrayValue(array);
         let type_info = DataApiTypeInfo::with_name("_int4");
-        Vec::decode(DataApiValueRef::new(&field, &type_info))
+        let value = DataApiValueRef::<Postgres>::new(&field, &type_info);
+        <Vec<_> as Decode<'_, DataApi<Postgres>>>::decode(value)
     }
 
     #[test]
@@ -258,7 +259,7 @@ mod tests {
         ] {
             assert_eq!(decode(nulls).unwrap(), [None, None]);
         }
-        let nested = ArrayValue::ArrayValues(vec![ArrayValue::LongValues(Vec::new())]);
+        let nested = ArrayValue::ArrayValues(vec![Some(ArrayValue::LongValues(Vec::new()))]);
         let error = decode(nested).unwrap_err().to_string();
         assert!(error.contains("one dimension"), "{error}");
     }
