@@ -175,12 +175,17 @@ impl DatabaseError for DataApiDatabaseError {
 
     fn kind(&self) -> DatabaseErrorKind {
         match (self.number, self.code.as_deref()) {
-            (Some(1062 | 1586), _) | (None, Some("23505")) => DatabaseErrorKind::UniqueViolation,
-            (Some(1216 | 1217 | 1451 | 1452), _) | (None, Some("23503")) => {
+            (Some(1022 | 1062 | 1169 | 1586 | 1859), _) | (None, Some("23505")) => {
+                DatabaseErrorKind::UniqueViolation
+            }
+            (Some(1216 | 1217 | 1451 | 1452 | 1830 | 1834), _) | (None, Some("23503")) => {
                 DatabaseErrorKind::ForeignKeyViolation
             }
             (Some(1048 | 1364), _) | (None, Some("23502")) => DatabaseErrorKind::NotNullViolation,
-            (Some(3819 | 4025), _) | (None, Some("23514")) => DatabaseErrorKind::CheckViolation,
+            // Where MySQL has another error of MariaDB's number, its state is another, too.
+            (Some(3819), _) | (Some(4025), Some("23000")) | (None, Some("23514")) => {
+                DatabaseErrorKind::CheckViolation
+            }
             (None, Some("23P01")) => DatabaseErrorKind::ExclusionViolation,
             _ => DatabaseErrorKind::Other,
         }

@@ -13,6 +13,7 @@ use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream};
 use sqlx_core::Error;
+use sqlx_core::acquire::Acquire;
 use sqlx_core::connection::{Connection, LogSettings};
 use sqlx_core::describe::Describe;
 use sqlx_core::executor::{Execute, Executor};
@@ -259,6 +260,19 @@ impl<E: DataApiEngine> Connection for DataApiConnection<E> {
 
     fn should_flush(&self) -> bool {
         self.state.must_roll_back()
+    }
+}
+
+impl<'c, E: DataApiEngine> Acquire<'c> for &'c mut DataApiConnection<E> {
+    type Database = DataApi<E>;
+    type Connection = Self;
+
+    fn acquire(self) -> BoxFuture<'c, Result<Self, Error>> {
+        Box::pin(std::future::ready(Ok(self)))
+    }
+
+    fn begin(self) -> BoxFuture<'c, Result<Transaction<'c, DataApi<E>>, Error>> {
+        Transaction::begin(self, None)
     }
 }
 

@@ -1,24 +1,18 @@
 //! The Data API as a driver of sqlx, beside sqlx's own drivers on the same servers.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
-use serde::{Deserialize, Serialize};
-use sqlx::postgres::PgConnectOptions;
-use sqlx::types::chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
-use sqlx::types::time::{Date, OffsetDateTime};
-use sqlx::types::{Decimal, Json, Uuid};
 use sqlx::{
     Acquire, Arguments, ConnectOptions, Connection, Executor, FromRow, Pool, QueryBuilder, Row,
     query, query_as, query_scalar,
 };
+use sqlx_rds::ErrorKind;
 use sqlx_rds::data_api::{
     self, DataApi, DataApiArguments, DataApiConnectOptions, DataApiDatabaseError, DataApiEngine,
-    DataApiError, DataApiMySql, DataApiPostgres, DataApiTypeInfo, Executed,
+    DataApiError, DataApiMySql, DataApiPostgres, Executed,
 };
-use sqlx_rds::{ErrorKind, data_api_enum};
 use sqlx_rds_sandbox::{
     DataApiFailure, DataApiFault, DataApiOperation, Engine, Sandbox, Server, backend,
 };
@@ -223,172 +217,6 @@ async fn an_app_of_sqlx_runs_on_mysql() {
         .await
         .unwrap();
     assert_eq!(total, 1);
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Mood {
-    Happy,
-    Sad,
-}
-
-data_api_enum!(Mood as "mood" { Happy = "happy", Sad = "sad" });
-
-/// Every value comes back as it was bound, and as sqlx's own driver reads what was written.
-#[tokio::test(flavor = "multi_thread")]
-async fn types_of_postgres_are_those_of_sqlx() {
-    let (stage, pool) = postgres().await;
-    pool.execute("CREATE TYPE mood AS ENUM ('happy', 'sad')")
-        .await
-        .unwrap();
-    let direct: PgConnectOptions = stage.server().admin_url().parse().unwrap();
-    let mut direct = direct.database(&stage.database).connect().await.unwrap();
-    macro_rules! same {
-        ($type:ty, $name:literal, $($value:expr),+ $(,)?) => {
-            $(
-                let value: $type = $value;
-                let sql = concat!("SELECT $1 AS value, $1::", $name, "::text AS text");
-                let row = query(sql).bind(value.clone()).fetch_one(&pool).await.unwrap();
-                assert_eq!(row.get::<$type, _>("value"), value, $name);
-                let none = query(sql).bind(None::<$type>).fetch_one(&pool).await.unwrap();
-                assert_eq!(none.get::<Option<$type>, _>("value"), None, $name);
-                let theirs = query(sql).bind(value.clone()).fetch_one(&mut direct);
-                let theirs = theirs.await.unwrap();
-                assert_eq!(theirs.get::<$type, _>("value"), value, $name);
-                let (theirs, ours) = (theirs.get::<String, _>("text"), row.get::<String, _>("text"));
-                assert_eq!(theirs, ours, $name);
-            )+
-        };
-    }
-    same!(bool, "bool", true, false);
-    same!(i16, "int2", i16::MIN, 7);
-    same!(i32, "int4", i32::MIN, 7);
-    same!(i64, "int8", i64::MIN, i64::MAX);
-    same!(f32, "float4", 1.5, -0.1);
-    same!(f64, "float8", 0.1, 1e300);
-    same!(
-        String,
-        "text",
-        String::new(),
-        "it's \\ \"$1\" :p1 ✓".to_owned()
-    );
-    same!(Vec<u8>, "bytea", vec![], vec![0, 255, 92]);
-    same!(Uuid, "uuid", Uuid::from_u128(7));
-    same!(
-        Decimal,
-        "numeric",
-        "100.10".parse().unwrap(),
-        "-0.0001".parse().unwrap()
-    );
-    let day = NaiveDate::from_ymd_opt(2024, 2, 29).unwrap();
-    let time = NaiveTime::from_hms_micro_opt(23, 59, 59, 123_456).unwrap();
-    same!(NaiveDate, "date", day);
-    same!(NaiveTime, "time", time, NaiveTime::MIN);
-    same!(NaiveDateTime, "timestamp", day.and_time(time));
-    same!(DateTime<Utc>, "timestamptz", day.and_time(time).and_utc());
-    same!(
-        Json<HashMap<String, i32>>,
-        "jsonb",
-        Json(HashMap::from([("x".to_owned(), 0)]))
-    );
-    same!(
-        serde_json::Value,
-        "jsonb",
-        serde_json::json!({"a": [1, null, "b"]})
-    );
-    same!(Vec<i32>, "int4[]", vec![], vec![1, -2]);
-    same!(Vec<Option<i64>>, "int8[]", vec![Some(1), None]);
-    same!(
-        Vec<String>,
-        "text[]",
-        vec!["a,\"b\\".to_owned(), "NULL".to_owned(), String::new()]
-    );
-    same!(Vec<bool>, "bool[]", vec![true, false]);
-    same!(Vec<f64>, "float8[]", vec![0.5]);
-    same!(Vec<Uuid>, "uuid[]", vec![Uuid::from_u128(7)]);
-    let day = Date::from_ordinal_date(2024, 60).unwrap();
-    same!(Date, "date", day);
-    same!(
-        OffsetDateTime,
-        "timestamptz",
-        day.with_hms_milli(12, 0, 0, 500).unwrap().assume_utc()
-    );
-
-    for mood in [Mood::Happy, Mood::Sad] {
-        let back: Mood = query_scalar("SELECT $1")
-            .bind(mood)
-            .fetch_one(&pool)
-            .await
-            .unwrap();
-        assert_eq!(back, mood);
-    }
-    let wrong = query_scalar::<_, i32>("SELECT 1::int8")
-        .fetch_one(&pool)
-        .await;
-    assert!(
-        matches!(wrong, Err(sqlx::Error::ColumnDecode { .. })),
-        "{wrong:?}"
-    );
-    assert_eq!(DataApiTypeInfo::with_name("_int4").to_string(), "INT4[]");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn types_of_mysql_are_those_of_sqlx() {
-    #[derive(Debug, Deserialize, PartialEq, Serialize)]
-    struct Note {
-        text: String,
-    }
-    let (_stage, pool) = mysql().await;
-    pool.execute(
-        "CREATE TABLE samples (b boolean, t tinyint, u bigint unsigned, f float, d double, \
-         m decimal(10, 4), s varchar(50), x varbinary(50), day date, tm time(6), at datetime(6), \
-         ts timestamp(6) NULL, j json, uuid binary(16))",
-    )
-    .await
-    .unwrap();
-    let day = NaiveDate::from_ymd_opt(2024, 2, 29).unwrap();
-    let time = NaiveTime::from_hms_micro_opt(23, 59, 59, 123_456).unwrap();
-    let note = Note {
-        text: "\"7\"".to_owned(),
-    };
-    query("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-        .bind(true)
-        .bind(-7_i8)
-        .bind(u64::MAX)
-        .bind(1.5_f32)
-        .bind(0.1_f64)
-        .bind("100.1000".parse::<Decimal>().unwrap())
-        .bind("it's")
-        .bind(&[0_u8, 255][..])
-        .bind(day)
-        .bind(time)
-        .bind(day.and_time(time))
-        .bind(day.and_time(time).and_utc())
-        .bind(Json(&note))
-        .bind(Uuid::from_u128(7))
-        .execute(&pool)
-        .await
-        .unwrap();
-    let row = query("SELECT * FROM samples")
-        .fetch_one(&pool)
-        .await
-        .unwrap();
-    assert!(row.get::<bool, _>("b"));
-    assert_eq!(row.get::<i8, _>("t"), -7);
-    assert_eq!(row.get::<u64, _>("u"), u64::MAX);
-    assert_eq!(row.get::<f32, _>("f"), 1.5);
-    assert_eq!(row.get::<f64, _>("d"), 0.1);
-    assert_eq!(row.get::<Decimal, _>("m").to_string(), "100.1000");
-    assert_eq!(row.get::<&str, _>("s"), "it's");
-    assert_eq!(row.get::<Vec<u8>, _>("x"), [0, 255]);
-    assert_eq!(row.get::<NaiveDate, _>("day"), day);
-    assert_eq!(row.get::<NaiveTime, _>("tm"), time);
-    assert_eq!(row.get::<NaiveDateTime, _>("at"), day.and_time(time));
-    assert_eq!(
-        row.get::<DateTime<Utc>, _>("ts"),
-        day.and_time(time).and_utc()
-    );
-    assert_eq!(row.get::<Json<Note>, _>("j").0, note);
-    assert_eq!(row.get::<Uuid, _>("uuid"), Uuid::from_u128(7));
 }
 
 #[tokio::test(flavor = "multi_thread")]

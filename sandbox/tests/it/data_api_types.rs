@@ -82,22 +82,26 @@ columns = {
     "e": ("ENUM('a','b')", "'b'"), "bi": ("BINARY(2)", "x'00ff'"), "bl": ("BLOB", "''"),
     "da": ("DATE", "'2020-01-02'"), "ti": ("TIME", "'-26:03:04'"), "dt": ("DATETIME", "'2020-01-02 03:04:05'"),
     "df": ("DATETIME(6)", "'2020-01-02 03:04:05.123456'"), "y": ("YEAR", "2024"), "z": ("INT", "NULL"),
+    "j": ("JSON", "'{\"a\": 1}'"), "s": ("SET('a','b')", "'a,b'"), "vb": ("VARCHAR(5) COLLATE utf8mb4_bin", "'B'"),
+    "bt": ("BIT(8)", "5"), "vr": ("VARBINARY(5) NOT NULL", "''"),
 }
 kinds = ", ".join(f"{name} {kind}" for name, (kind, _) in columns.items())
 print(sql(f"CREATE TABLE kinds (id INT AUTO_INCREMENT PRIMARY KEY, {kinds})"))
 values = ", ".join(value for _, value in columns.values())
 print(sql(f"INSERT INTO kinds ({', '.join(columns)}) VALUES ({values})"))
-answer = sql(f"SELECT {', '.join(columns)} FROM kinds", includeResultMetadata=True)
+answer = sql(f"SELECT id, {', '.join(columns)}, id + 1 AS next, v AS label FROM kinds", includeResultMetadata=True)
+described = ["label", "name", "tableName", "typeName", "type", "nullable", "precision", "scale"]
+flags = ["isSigned", "isAutoIncrement", "isCaseSensitive"]
 for column, field in zip(answer["columnMetadata"], answer["records"][0]):
-    print(column["label"], column["typeName"], column["tableName"], field)
+    print(*(column[member] for member in described), [flag for flag in flags if column[flag]], field)
 rows = [[{"name": "v", "value": {"stringValue": v}}] for v in "ab"]
-print(refusal(rds.batch_execute_statement, sql="INSERT INTO kinds (v) VALUES (:v)", parameterSets=rows, **database.at))
+print(refusal(rds.batch_execute_statement, sql="INSERT INTO kinds (v, vr) VALUES (:v, '')", parameterSets=rows, **database.at))
 big = sql("SELECT CAST(18446744073709551615 AS UNSIGNED)", resultSetOptions={"longReturnType": "STRING"})
 print(big["records"])
 print(sql("SELECT :p1, :p2, :p3, HEX(:p4), :p5", {"longValue": -1}, {"doubleValue": 0.5},
           {"stringValue": "é"}, {"blobValue": b"\0\xff"}, {"isNull": True})["records"])
 print(sql("SELECT POINT(1, 2)"))
-print(sql("INSERT INTO kinds (v) VALUES (:p1)", {"stringValue": "too long"})[2].split("; ")[1:])
+print(sql("INSERT INTO kinds (v, vr) VALUES (:p1, '')", {"stringValue": "too long"})[2].split("; ")[1:])
 "#;
 
 #[test]

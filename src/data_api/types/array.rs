@@ -1,8 +1,11 @@
 //! Arrays of PostgreSQL: they are read as lists, and bound as text with a cast, since the service
 //! takes no arrays.
 
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use aws_sdk_rdsdata::types::{ArrayValue, Field};
-use sqlx_core::types::Type;
+use sqlx_core::types::{Text, Type};
 
 use super::{
     BoxDynError, DataApi, DataApiArgumentBuffer, DataApiTypeInfo, DataApiValueRef, Decode, Encode,
@@ -35,7 +38,20 @@ macro_rules! elements {
     };
 }
 
-elements!(bool, i16, i32, i64, f32, f64, str, String, [u8], Vec<u8>);
+elements!(
+    bool,
+    i16,
+    i32,
+    i64,
+    u32,
+    f32,
+    f64,
+    str,
+    String,
+    [u8],
+    Vec<u8>
+);
+elements!(IpAddr, Ipv4Addr, Ipv6Addr);
 #[cfg(feature = "uuid")]
 elements!(sqlx_core::types::Uuid);
 #[cfg(feature = "rust_decimal")]
@@ -50,6 +66,8 @@ elements!(
     sqlx_core::types::chrono::NaiveTime,
     sqlx_core::types::chrono::NaiveDateTime,
     sqlx_core::types::chrono::DateTime<sqlx_core::types::chrono::Utc>,
+    sqlx_core::types::chrono::DateTime<sqlx_core::types::chrono::Local>,
+    sqlx_core::types::chrono::DateTime<sqlx_core::types::chrono::FixedOffset>,
 );
 #[cfg(feature = "time")]
 elements!(
@@ -60,6 +78,9 @@ elements!(
 );
 #[cfg(feature = "json")]
 impl<T> DataApiHasArrayType for sqlx_core::types::Json<T> {}
+impl<T> DataApiHasArrayType for Text<T> {}
+impl DataApiHasArrayType for Box<str> {}
+impl DataApiHasArrayType for Cow<'_, str> {}
 impl<T: DataApiHasArrayType> DataApiHasArrayType for Option<T> {}
 impl<T: DataApiHasArrayType + ?Sized> DataApiHasArrayType for &T {}
 
@@ -74,6 +95,16 @@ impl<T: DataApiHasArrayType> Type<DataApi<Postgres>> for [T] {
 }
 
 impl<T: DataApiHasArrayType> Type<DataApi<Postgres>> for Vec<T> {
+    fn type_info() -> DataApiTypeInfo {
+        T::array_type_info()
+    }
+
+    fn compatible(other: &DataApiTypeInfo) -> bool {
+        T::array_compatible(other)
+    }
+}
+
+impl<T: DataApiHasArrayType, const N: usize> Type<DataApi<Postgres>> for [T; N] {
     fn type_info() -> DataApiTypeInfo {
         T::array_type_info()
     }
@@ -107,6 +138,15 @@ where
 }
 
 impl<'q, T> Encode<'q, DataApi<Postgres>> for Vec<T>
+where
+    T: DataApiHasArrayType + Encode<'q, DataApi<Postgres>>,
+{
+    fn encode_by_ref(&self, buffer: &mut DataApiArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        self.as_slice().encode_by_ref(buffer)
+    }
+}
+
+impl<'q, T, const N: usize> Encode<'q, DataApi<Postgres>> for [T; N]
 where
     T: DataApiHasArrayType + Encode<'q, DataApi<Postgres>>,
 {
@@ -162,6 +202,17 @@ where
     }
 }
 
+impl<'r, T, const N: usize> Decode<'r, DataApi<Postgres>> for [T; N]
+where
+    T: DataApiHasArrayType + for<'e> Decode<'e, DataApi<Postgres>>,
+{
+    fn decode(value: DataApiValueRef<'r, Postgres>) -> Result<Self, BoxDynError> {
+        let elements = Vec::<T>::decode(value)?;
+        let elements = elements.try_into();
+        elements.map_err(|other: Vec<T>| format!("an array of {}, not {N}", other.len()).into())
+    }
+}
+
 fn fields_of(array: &ArrayValue) -> Option<Vec<Field>> {
     fn all<T: Clone>(values: &[Option<T>], field: fn(T) -> Field) -> Vec<Field> {
         let values = values.iter().cloned();
@@ -174,6 +225,42 @@ fn fields_of(array: &ArrayValue) -> Option<Vec<Field>> {
         ArrayValue::LongValues(values) => Some(all(values, Field::LongValue)),
         ArrayValue::DoubleValues(values) => Some(all(values, Field::DoubleValue)),
         ArrayValue::StringValues(values) => Some(all(values, Field::StringValue)),
+        // An empty array may come in any of the members.
+        ArrayValue::ArrayValues(values) if values.is_empty() => Some(Vec::new()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(array: ArrayValue) -> Result<Vec<Option<i32>>, BoxDynError> {
+        let field = Field::ArrayValue(array);
+        let type_info = DataApiTypeInfo::with_name("_int4");
+        let value = DataApiValueRef::<Postgres>::new(&field, &type_info);
+        <Vec<_> as Decode<'_, DataApi<Postgres>>>::decode(value)
+    }
+
+    #[test]
+    fn an_array_without_values_is_read_from_any_member() {
+        for empty in [
+            ArrayValue::ArrayValues(Vec::new()),
+            ArrayValue::BooleanValues(Vec::new()),
+            ArrayValue::DoubleValues(Vec::new()),
+            ArrayValue::LongValues(Vec::new()),
+            ArrayValue::StringValues(Vec::new()),
+        ] {
+            assert!(decode(empty).unwrap().is_empty());
+        }
+        for nulls in [
+            ArrayValue::LongValues(vec![None, None]),
+            ArrayValue::StringValues(vec![None, None]),
+        ] {
+            assert_eq!(decode(nulls).unwrap(), [None, None]);
+        }
+        let nested = ArrayValue::ArrayValues(vec![Some(ArrayValue::LongValues(Vec::new()))]);
+        let error = decode(nested).unwrap_err().to_string();
+        assert!(error.contains("one dimension"), "{error}");
     }
 }

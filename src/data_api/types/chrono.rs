@@ -10,7 +10,7 @@ use sqlx_core::types::chrono::{
 
 use super::{Dialect, Names, as_text};
 
-const DATE_TIME: Names = Names::new(&["timestamp"], &["DATETIME", "TIMESTAMP"]);
+const DATE_TIME: Names = Names::new(&["timestamp"], &["DATETIME"]);
 const MOMENT: Names = Names::new(&["timestamptz"], &["TIMESTAMP", "DATETIME"]);
 
 as_text!(

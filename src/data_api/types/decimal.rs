@@ -5,7 +5,8 @@ super::as_text!(
     sqlx_core::types::Decimal,
     super::Names::new(&["numeric"], &["DECIMAL"]),
     |number, _| Ok(number.to_string()),
-    |text| Ok(text.parse()?)
+    // The other way rounds what has more digits.
+    |text| Ok(sqlx_core::types::Decimal::from_str_exact(text)?)
 );
 
 #[cfg(feature = "bigdecimal")]

@@ -2,7 +2,8 @@
 
 /// Makes a Rust enum one of the database's: sqlx's own derive knows its own drivers only.
 ///
-/// The name is the type's in PostgreSQL; MySQL's enums have none, and are text.
+/// The name is the type's in PostgreSQL, as a `CAST` has it; MySQL's enums have none, and are text.
+/// PostgreSQL's arrays of it are `Vec`s.
 ///
 /// ```
 /// #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,20 +14,24 @@
 ///
 /// sqlx_rds::data_api_enum!(Mood as "mood" { Happy = "happy", Sad = "sad" });
 /// ```
-#[macro_export]
+///
+/// An enum that is used over connections, too, has both; `derived` leaves out what the derive writes
+/// for every driver.
+///
+/// ```
+/// #[derive(Clone, Copy, Debug, PartialEq, sqlx::Type)]
+/// #[sqlx(type_name = "mood", rename_all = "lowercase")]
+/// enum Mood {
+///     Happy,
+///     Sad,
+/// }
+///
+/// sqlx_rds::data_api_enum!(derived Mood as "mood" { Happy = "happy", Sad = "sad" });
+/// ```
+#[macro_export(local_inner_macros)]
 macro_rules! data_api_enum {
     ($rust:ident as $name:literal { $($variant:ident = $text:literal),+ $(,)? }) => {
-        impl<E: $crate::data_api::DataApiEngine>
-            $crate::data_api::__private::Type<$crate::data_api::DataApi<E>> for $rust
-        {
-            fn type_info() -> $crate::data_api::DataApiTypeInfo {
-                $crate::data_api::__private::enum_type::<E>($name)
-            }
-
-            fn compatible(other: &$crate::data_api::DataApiTypeInfo) -> bool {
-                $crate::data_api::__private::is_enum::<E>($name, other)
-            }
-        }
+        data_api_enum!(derived $rust as $name { $($variant = $text),+ });
 
         impl<'q, E: $crate::data_api::DataApiEngine>
             $crate::data_api::__private::Encode<'q, $crate::data_api::DataApi<E>> for $rust
@@ -47,6 +52,21 @@ macro_rules! data_api_enum {
                 >>::encode_by_ref(&text, buffer)
             }
         }
+    };
+    (derived $rust:ident as $name:literal { $($variant:ident = $text:literal),+ $(,)? }) => {
+        impl<E: $crate::data_api::DataApiEngine>
+            $crate::data_api::__private::Type<$crate::data_api::DataApi<E>> for $rust
+        {
+            fn type_info() -> $crate::data_api::DataApiTypeInfo {
+                $crate::data_api::__private::enum_type::<E>($name)
+            }
+
+            fn compatible(other: &$crate::data_api::DataApiTypeInfo) -> bool {
+                $crate::data_api::__private::is_enum::<E>($name, other)
+            }
+        }
+
+        impl $crate::data_api::DataApiHasArrayType for $rust {}
 
         impl<'r, E: $crate::data_api::DataApiEngine>
             $crate::data_api::__private::Decode<'r, $crate::data_api::DataApi<E>> for $rust

@@ -6,36 +6,20 @@ use sqlx_core::types::{Json, Type};
 
 use super::{
     BoxDynError, DataApi, DataApiArgumentBuffer, DataApiEngine, DataApiTypeInfo, DataApiValueRef,
-    Decode, Encode, IsNull, Names,
+    Decode, Dialect, Encode, IsNull, Names,
 };
 
-/// In MySQL from text and bytes too, as in sqlx's own driver.
-const NAMES: Names = Names::new(
-    &["jsonb", "json"],
-    &[
-        "JSON",
-        "LONGTEXT",
-        "MEDIUMTEXT",
-        "TEXT",
-        "TINYTEXT",
-        "VARCHAR",
-        "CHAR",
-        "LONGBLOB",
-        "MEDIUMBLOB",
-        "BLOB",
-        "TINYBLOB",
-        "VARBINARY",
-        "BINARY",
-    ],
-);
+const NAMES: Names = Names::new(&["jsonb", "json"], &["JSON"]);
 
 impl<E: DataApiEngine, T> Type<DataApi<E>> for Json<T> {
     fn type_info() -> DataApiTypeInfo {
         NAMES.type_info::<E>()
     }
 
+    /// In MySQL from text and bytes too, as in sqlx's own driver.
     fn compatible(other: &DataApiTypeInfo) -> bool {
-        NAMES.compatible::<E>(other)
+        let is_mysql = E::DIALECT == Dialect::MySql;
+        NAMES.compatible::<E>(other) || is_mysql && <[u8] as Type<DataApi<E>>>::compatible(other)
     }
 }
 
@@ -49,7 +33,10 @@ impl<E: DataApiEngine, T: Serialize> Encode<'_, DataApi<E>> for Json<T> {
 
 impl<'r, E: DataApiEngine, T: Deserialize<'r>> Decode<'r, DataApi<E>> for Json<T> {
     fn decode(value: DataApiValueRef<'r, E>) -> Result<Self, BoxDynError> {
-        let json = <&[u8] as Decode<'_, DataApi<E>>>::decode(value)?;
+        let json = match value.field() {
+            Field::BlobValue(blob) => blob.as_ref(),
+            _ => value.text()?.as_bytes(),
+        };
         Ok(Self(serde_json::from_slice(json)?))
     }
 }

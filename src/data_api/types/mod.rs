@@ -56,18 +56,21 @@ impl Names {
     }
 }
 
-/// Implements sqlx's `Type` by names.
+/// Implements sqlx's `Type` by names, for both engines or for one.
 macro_rules! typed {
     ($rust:ty, $names:expr) => {
-        impl<E: $crate::data_api::DataApiEngine>
-            sqlx_core::types::Type<$crate::data_api::DataApi<E>> for $rust
-        {
+        $crate::data_api::types::typed!(
+            {E: $crate::data_api::DataApiEngine} E, $rust, $names
+        );
+    };
+    ({$($generics:tt)*} $engine:ty, $rust:ty, $names:expr) => {
+        impl<$($generics)*> sqlx_core::types::Type<$crate::data_api::DataApi<$engine>> for $rust {
             fn type_info() -> $crate::data_api::DataApiTypeInfo {
-                $names.type_info::<E>()
+                $names.type_info::<$engine>()
             }
 
             fn compatible(other: &$crate::data_api::DataApiTypeInfo) -> bool {
-                $names.compatible::<E>(other)
+                $names.compatible::<$engine>(other)
             }
         }
     };
@@ -75,12 +78,6 @@ macro_rules! typed {
 use typed;
 
 /// Types that travel as text, by a way to write and a way to read them.
-#[cfg(any(
-    feature = "chrono",
-    feature = "time",
-    feature = "rust_decimal",
-    feature = "bigdecimal"
-))]
 macro_rules! as_text {
     ($rust:ty, $names:expr, $write:expr, $read:expr) => {
         $crate::data_api::types::typed!($rust, $names);
@@ -116,12 +113,6 @@ macro_rules! as_text {
         }
     };
 }
-#[cfg(any(
-    feature = "chrono",
-    feature = "time",
-    feature = "rust_decimal",
-    feature = "bigdecimal"
-))]
 use as_text;
 
 /// A field of NULL for what is not there; sqlx's own macro asks for a database without parameters.

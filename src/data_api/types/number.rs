@@ -3,9 +3,10 @@
 use aws_sdk_rdsdata::types::Field;
 
 use super::{
-    BoxDynError, DataApi, DataApiArgumentBuffer, DataApiEngine, DataApiValueRef, Decode, Encode,
-    IsNull, Names, typed,
+    BoxDynError, DataApi, DataApiArgumentBuffer, DataApiEngine, DataApiValueRef, Decode, Dialect,
+    Encode, IsNull, Names, typed,
 };
+use crate::data_api::MySql;
 
 /// MySQL's names for signed numbers, and first that of a Rust type itself.
 const fn signed(own: &'static str) -> [&'static str; 7] {
@@ -33,17 +34,30 @@ const fn unsigned(own: &'static str) -> [&'static str; 8] {
     ]
 }
 
-typed!(
-    bool,
-    Names::new(
-        &["bool"],
-        &["BIT", "TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT"]
-    )
-);
+/// `TINYINT(1)` is a `BIT` here.
+const BOOLEAN: &[&str] = &[
+    "BIT",
+    "TINYINT",
+    "SMALLINT",
+    "MEDIUMINT",
+    "INT",
+    "BIGINT",
+    "TINYINT UNSIGNED",
+    "SMALLINT UNSIGNED",
+    "MEDIUMINT UNSIGNED",
+    "INT UNSIGNED",
+    "BIGINT UNSIGNED",
+];
+
+typed!(bool, Names::new(&["bool"], BOOLEAN));
 
 impl<E: DataApiEngine> Encode<'_, DataApi<E>> for bool {
     fn encode_by_ref(&self, buffer: &mut DataApiArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        buffer.fields.push(Field::BooleanValue(*self));
+        buffer.fields.push(match E::DIALECT {
+            Dialect::Postgres => Field::BooleanValue(*self),
+            // Which has no booleans to compare a number with.
+            Dialect::MySql => Field::LongValue(i64::from(*self)),
+        });
         Ok(IsNull::No)
     }
 }
@@ -58,25 +72,28 @@ impl<'r, E: DataApiEngine> Decode<'r, DataApi<E>> for bool {
 }
 
 /// A whole number, in whichever form it was sent: `BIGINT UNSIGNED` does not fit the one for
-/// numbers, and MySQL's `TINYINT(1)` is sent as a boolean.
+/// numbers.
 fn whole<E>(value: &DataApiValueRef<'_, E>) -> Result<i128, BoxDynError> {
     match value.field() {
         Field::LongValue(number) => Ok(i128::from(*number)),
-        Field::BooleanValue(boolean) => Ok(i128::from(*boolean)),
         // A year is sent as its first of January.
         Field::StringValue(text) if value.own_type().as_str() == "YEAR" => {
             Ok(text.get(..4).unwrap_or(text).parse()?)
         }
         Field::StringValue(text) => Ok(text.parse()?),
+        // It may have been any number.
+        Field::BooleanValue(_) => Err("the Data API says of `TINYINT(1)` and `BIT` only whether \
+            they are 0; read them as `bool`, or select `CAST(.. AS SIGNED)`"
+            .into()),
         _ => Err(value.unfit("a whole number")),
     }
 }
 
 macro_rules! whole_number {
-    ($rust:ty, $names:expr) => {
-        typed!($rust, $names);
+    ({$($generics:tt)*} $engine:ty, $rust:ty, $names:expr) => {
+        typed!({$($generics)*} $engine, $rust, $names);
 
-        impl<E: DataApiEngine> Encode<'_, DataApi<E>> for $rust {
+        impl<$($generics)*> Encode<'_, DataApi<$engine>> for $rust {
             fn encode_by_ref(
                 &self,
                 buffer: &mut DataApiArgumentBuffer,
@@ -89,28 +106,23 @@ macro_rules! whole_number {
             }
         }
 
-        impl<'r, E: DataApiEngine> Decode<'r, DataApi<E>> for $rust {
-            fn decode(value: DataApiValueRef<'r, E>) -> Result<Self, BoxDynError> {
+        impl<'r, $($generics)*> Decode<'r, DataApi<$engine>> for $rust {
+            fn decode(value: DataApiValueRef<'r, $engine>) -> Result<Self, BoxDynError> {
                 Ok(<$rust>::try_from(whole(&value)?)?)
             }
         }
     };
 }
 
-whole_number!(i8, Names::new(&["\"char\""], const { &signed("TINYINT") }));
-whole_number!(i16, Names::new(&["int2"], const { &signed("SMALLINT") }));
-whole_number!(i32, Names::new(&["int4"], const { &signed("INT") }));
-whole_number!(i64, Names::new(&["int8"], const { &signed("BIGINT") }));
-whole_number!(u8, Names::new(&[], const { &unsigned("TINYINT UNSIGNED") }));
-whole_number!(
-    u16,
-    Names::new(&[], const { &unsigned("SMALLINT UNSIGNED") })
-);
-whole_number!(
-    u32,
-    Names::new(&["oid"], const { &unsigned("INT UNSIGNED") })
-);
-whole_number!(u64, Names::new(&[], const { &unsigned("BIGINT UNSIGNED") }));
+whole_number!({E: DataApiEngine} E, i16, Names::new(&["int2"], const { &signed("SMALLINT") }));
+whole_number!({E: DataApiEngine} E, i32, Names::new(&["int4"], const { &signed("INT") }));
+whole_number!({E: DataApiEngine} E, i64, Names::new(&["int8"], const { &signed("BIGINT") }));
+whole_number!({E: DataApiEngine} E, u32, Names::new(&["oid"], const { &unsigned("INT UNSIGNED") }));
+// PostgreSQL has no such numbers, and the service no form for its `"char"`.
+whole_number!({} MySql, i8, Names::new(&[], const { &signed("TINYINT") }));
+whole_number!({} MySql, u8, Names::new(&[], const { &unsigned("TINYINT UNSIGNED") }));
+whole_number!({} MySql, u16, Names::new(&[], const { &unsigned("SMALLINT UNSIGNED") }));
+whole_number!({} MySql, u64, Names::new(&[], const { &unsigned("BIGINT UNSIGNED") }));
 
 macro_rules! floating_point_number {
     ($rust:ty, $names:expr) => {
@@ -121,17 +133,7 @@ macro_rules! floating_point_number {
                 &self,
                 buffer: &mut DataApiArgumentBuffer,
             ) -> Result<IsNull, BoxDynError> {
-                let number = f64::from(*self);
-                // JSON has no other numbers; PostgreSQL casts these from text.
-                buffer.fields.push(if number.is_finite() {
-                    Field::DoubleValue(number)
-                } else if number.is_nan() {
-                    Field::StringValue("NaN".to_owned())
-                } else if number > 0.0 {
-                    Field::StringValue("Infinity".to_owned())
-                } else {
-                    Field::StringValue("-Infinity".to_owned())
-                });
+                buffer.fields.push(floating_point::<E>(f64::from(*self))?);
                 Ok(IsNull::No)
             }
         }
@@ -151,5 +153,21 @@ macro_rules! floating_point_number {
     };
 }
 
-floating_point_number!(f32, Names::new(&["float4"], &["FLOAT"]));
+floating_point_number!(f32, Names::new(&["float4"], &["FLOAT", "DOUBLE"]));
 floating_point_number!(f64, Names::new(&["float8"], &["DOUBLE", "FLOAT"]));
+
+/// JSON has finite numbers only; PostgreSQL casts the others from text.
+fn floating_point<E: DataApiEngine>(number: f64) -> Result<Field, BoxDynError> {
+    if number.is_finite() {
+        return Ok(Field::DoubleValue(number));
+    }
+    if E::DIALECT == Dialect::MySql {
+        return Err("MySQL has neither NaN nor infinity; bind NULL".into());
+    }
+    let name = match number {
+        f64::INFINITY => "Infinity",
+        f64::NEG_INFINITY => "-Infinity",
+        _ => "NaN",
+    };
+    Ok(Field::StringValue(name.to_owned()))
+}

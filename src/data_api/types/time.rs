@@ -31,7 +31,7 @@ as_text!(
 );
 as_text!(
     PrimitiveDateTime,
-    Names::new(&["timestamp"], &["DATETIME", "TIMESTAMP"]),
+    Names::new(&["timestamp"], &["DATETIME"]),
     |at, _| Ok(at.format(WRITE)?),
     date_time
 );

@@ -1,5 +1,6 @@
 //! Statements on MariaDB and MySQL.
 
+mod catalog;
 mod session;
 mod value;
 

@@ -4,18 +4,19 @@ use std::path::PathBuf;
 
 use futures_util::TryStreamExt as _;
 use sqlx::mysql::{
-    MySqlArguments, MySqlConnectOptions, MySqlDatabaseError, MySqlQueryResult, MySqlRow,
-    MySqlSslMode,
+    MySqlArguments, MySqlColumn, MySqlConnectOptions, MySqlDatabaseError, MySqlQueryResult,
+    MySqlRow, MySqlSslMode,
 };
 use sqlx::{
     Arguments as _, AssertSqlSafe, ConnectOptions as _, Either, Executor as _, MySqlConnection,
     SqlSafeStr as _, Statement as _,
 };
 
+use super::catalog;
 use super::value::{self, Protocol};
 use crate::data_api::exception::Exception;
 use crate::data_api::field::Field;
-use crate::data_api::outcome::Outcome;
+use crate::data_api::outcome::{Column, Outcome};
 use crate::data_api::request::{Parameter, Wish};
 use crate::data_api::scanner::{Dialect, is_multistatement, translate};
 use crate::data_api::session::Login;
@@ -24,6 +25,8 @@ pub(in crate::data_api) struct MySqlSession {
     connection: MySqlConnection,
     options: Box<MySqlConnectOptions>,
     id: u64,
+    /// For the catalog: a statement between a client's own would change what `FOUND_ROWS()` says.
+    catalog: Option<MySqlConnection>,
 }
 
 /// Statements that the server cannot prepare.
@@ -55,6 +58,7 @@ impl MySqlSession {
             connection,
             options: Box::new(options),
             id,
+            catalog: None,
         })
     }
 
@@ -100,10 +104,26 @@ impl MySqlSession {
         while let Some(result) = results.try_next().await.map_err(exception)? {
             take(&mut outcome, result, Protocol::Binary, wish)?;
         }
-        match unsupported {
-            Some(exception) => Err(exception),
-            None => Ok(outcome),
+        drop(results);
+        if let Some(exception) = unsupported {
+            return Err(exception);
         }
+        if let (true, Some(described)) = (wish.metadata, &mut outcome.columns) {
+            self.complete(columns, described).await.map_err(exception)?;
+        }
+        Ok(outcome)
+    }
+
+    async fn complete(
+        &mut self,
+        columns: &[MySqlColumn],
+        described: &mut [Column],
+    ) -> Result<(), sqlx::Error> {
+        let connection = match &mut self.catalog {
+            Some(connection) => connection,
+            none => none.insert(self.options.connect().await?),
+        };
+        catalog::complete(connection, columns, described).await
     }
 
     async fn execute_text(&mut self, sql: String, wish: Wish) -> Result<Outcome, Exception> {

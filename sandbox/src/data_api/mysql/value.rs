@@ -1,7 +1,7 @@
 //! Values of MySQL, from its binary protocol to what the Data API makes of them.
 
 use sqlx::mysql::{MySqlColumn, MySqlRow};
-use sqlx::{Column as _, Row as _, TypeInfo as _};
+use sqlx::{Column as _, MySql, Row as _, TypeInfo as _};
 
 use crate::data_api::exception::Exception;
 use crate::data_api::field::Field;
@@ -25,13 +25,28 @@ pub(super) fn fields(
     columns
         .map(|(at, column)| {
             let bytes: Option<Vec<u8>> = row.try_get_unchecked(at).ok().flatten();
-            let kind = column.type_info().name();
+            let kind = name(column);
             match bytes {
                 None => Ok(Field::Null),
                 Some(bytes) => field(&bytes, kind, protocol, wish),
             }
         })
         .collect()
+}
+
+/// A type's name. Text whose collation compares bytes has the flag by which sqlx tells bytes.
+fn name(column: &MySqlColumn) -> &str {
+    let of = column.type_info();
+    match of.name() {
+        name if !<str as sqlx::Type<MySql>>::compatible(of) => name,
+        "BINARY" => "CHAR",
+        "VARBINARY" => "VARCHAR",
+        "TINYBLOB" => "TINYTEXT",
+        "BLOB" => "TEXT",
+        "MEDIUMBLOB" => "MEDIUMTEXT",
+        "LONGBLOB" => "LONGTEXT",
+        name => name,
+    }
 }
 
 pub(super) fn check(column: &MySqlColumn) -> Result<(), Exception> {
@@ -140,7 +155,7 @@ fn fraction(micros: u64) -> String {
 
 /// A column as JDBC describes it, as far as sqlx knows it.
 pub(super) fn describe(column: &MySqlColumn) -> Column {
-    let name = column.type_info().name();
+    let name = name(column);
     let origin = column.origin();
     let origin = origin.table_column();
     Column {
