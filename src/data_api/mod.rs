@@ -28,6 +28,7 @@ mod arguments;
 mod batch;
 mod client;
 mod connection;
+mod databases;
 mod engine;
 mod idempotent;
 mod lock;

@@ -9,6 +9,7 @@
 mod beside_sqlx;
 mod cancel;
 mod data_api;
+mod databases;
 mod dsql;
 mod environment;
 mod failover;

@@ -484,7 +484,7 @@ pub(crate) const MYSQL_SCRIPT: &[&str] = &[
     "BEGIN NOT ATOMIC IF 1 THEN SET @a = 2; END IF; SET @b = 1; END",
     "IF 1 THEN SET @a = 1; SET @b = 2; END IF",
     "FOR i IN 1..2 DO SET @a = 1; SET @b = 2; END FOR",
-    "l: LOOP SET @a = 1; LEAVE l; END LOOP",
+    "WHILE 0 DO SET @a = 1; SET @b = 2; END WHILE",
     "BEGIN",
     "COMMIT",
 ];

@@ -130,11 +130,6 @@ impl<'a> Ends<'a> {
                 self.body.begin();
                 Head::Body
             }
-            // A label.
-            Head::Other if is_mysql && kind == TokenKind::Colon => {
-                self.body.take(kind, text, self.before);
-                Head::Body
-            }
             Head::Body => {
                 self.body.take(kind, text, self.before);
                 Head::Body
