@@ -53,10 +53,10 @@ fn main() {
                 1 => format!("one-row{place}"),
                 _ => format!("{count}-rows{place}"),
             };
-            let rows = |by| Rows { by, count };
+            let (ours, theirs) = (service.driver(), service.sdk());
             bench
-                .contest(&what, tasks, "sqlx-rds", rows(service.driver()))
-                .against("aws-sdk-rdsdata", WANTED, rows(service.sdk()))
+                .contest(&what, tasks, "sqlx-rds", Rows { by: ours, count })
+                .against("aws-sdk-rdsdata", WANTED, Rows { by: theirs, count })
                 .hold();
         }
         bench
