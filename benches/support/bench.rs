@@ -3,7 +3,7 @@
 use criterion::Criterion;
 use tokio::runtime::Handle;
 
-use super::contest::Contest;
+use super::contest::{Contest, Contestant};
 use super::crowd::Crowd;
 use super::operation::Operation;
 use super::target::Target;
@@ -50,11 +50,12 @@ impl Bench {
         }
     }
 
-    /// A contest between crowds of `tasks` tasks each, of which the first does `ours`.
+    /// A contest between crowds of `tasks` tasks each, of which the first, `name`, does `ours`.
     pub(crate) fn contest(
         &mut self,
         what: &str,
         tasks: usize,
+        name: &'static str,
         ours: impl Operation,
     ) -> Contest<'_> {
         let crowd = Crowd {
@@ -62,8 +63,8 @@ impl Bench {
             tasks,
         };
         let plural = if tasks == 1 { "" } else { "s" };
-        let name = format!("{what}-{tasks}-task{plural}");
-        Contest::new(self, name, crowd, ours)
+        let ours = Contestant::new(name, None, &crowd, ours);
+        Contest::new(self, format!("{what}-{tasks}-task{plural}"), crowd, ours)
     }
 
     pub(crate) fn measures(&self) -> bool {

@@ -29,7 +29,7 @@ pub(crate) struct Contest<'b> {
     peers: Vec<Contestant>,
 }
 
-struct Contestant {
+pub(crate) struct Contestant {
     name: &'static str,
     /// What ours must reach against it, where anything was promised.
     wanted: Option<f64>,
@@ -38,16 +38,11 @@ struct Contestant {
 }
 
 impl<'b> Contest<'b> {
-    pub(crate) fn new(
-        bench: &'b mut Bench,
-        name: String,
-        crowd: Crowd,
-        ours: impl Operation,
-    ) -> Self {
+    pub(crate) fn new(bench: &'b mut Bench, name: String, crowd: Crowd, ours: Contestant) -> Self {
         Self {
             bench,
             name,
-            ours: Contestant::new("sqlx-rds", None, &crowd, ours),
+            ours,
             crowd,
             peers: Vec::new(),
         }
@@ -136,7 +131,7 @@ impl<'b> Contest<'b> {
 }
 
 impl Contestant {
-    fn new(
+    pub(crate) fn new(
         name: &'static str,
         wanted: Option<f64>,
         crowd: &Crowd,
@@ -152,11 +147,12 @@ impl Contestant {
 
     /// How many operations take about [`STINT`].
     fn stint(&self) -> u64 {
-        let mut operations = 64;
+        let mut operations = 8;
         loop {
             let took = (self.perform)(operations);
             if took > STINT / 2 {
-                return (operations as f64 * STINT.as_secs_f64() / took.as_secs_f64()) as u64;
+                let fit = operations as f64 * STINT.as_secs_f64() / took.as_secs_f64();
+                return (fit as u64).max(1);
             }
             operations *= 2;
         }

@@ -4,6 +4,4 @@ pub(crate) mod bench;
 pub(crate) mod contest;
 pub(crate) mod crowd;
 pub(crate) mod operation;
-pub(crate) mod peers;
-pub(crate) mod server;
 pub(crate) mod target;

@@ -106,6 +106,10 @@ impl<E: DataApiEngine> DataApiConnection<E> {
     /// One after the other, since the service takes one at a time.
     pub(super) async fn run_statements(&mut self, sql: SqlStr) -> Result<Outcome<E>, Error> {
         let statements = sql::split(E::DIALECT, sql.as_str());
+        // Before any of them is run, since MySQL would keep those before a mistake.
+        for statement in &statements {
+            translate(statement, &DataApiArguments::<E>::default())?;
+        }
         let mut outcome = Vec::new();
         for statement in statements {
             let statement = AssertSqlSafe(statement.to_owned()).into_sql_str();

@@ -30,6 +30,7 @@ mod by_key;
 mod client;
 mod connection;
 mod cursor;
+mod databases;
 mod engine;
 mod idempotent;
 mod limits;

@@ -23,7 +23,7 @@ use crate::error::ConfigError;
 /// As a URL: `rds-data://CLUSTER_ARN/DATABASE?secret-arn=SECRET_ARN`, with `region` where it is not
 /// the ARN's and `endpoint` for a stand-in. `rds-data:///DATABASE?resource-arn=..` is the same.
 pub struct DataApiConnectOptions<E> {
-    target: Target,
+    pub(crate) target: Target,
     settings: ClientSettings,
     /// Made once for all connections of a pool, whose options are clones of one.
     client: Arc<OnceLock<Arc<Client>>>,

@@ -205,6 +205,30 @@ async fn listen() {
     assert_eq!(said, expected);
 }
 
+/// The ways take turns on one database, and either says what the other would.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn data_api() {
+    let stage = Stage::sqlx_rds(Engine::Postgres).await;
+    let mut said = String::new();
+    for url in [None, Some(stage.data_api_url()), None] {
+        let mut command = stage.command("data_api", &["pen", "it's ink; :p1"]);
+        let logins = stage.server().gateway().events().len();
+        if let Some(url) = &url {
+            command.env("DATABASE_URL", url);
+        }
+        said += &Stage::said(command);
+        let logged_in = stage.server().gateway().events().len() > logins;
+        assert_eq!(logged_in, url.is_none());
+    }
+    assert_eq!(
+        said,
+        "order 1: pen\norder 2: it's ink; :p1\npen: sold 1 times\nit's ink; :p1: sold 1 times\n\
+         order 3: pen\norder 4: it's ink; :p1\npen: sold 2 times\nit's ink; :p1: sold 2 times\n\
+         order 5: pen\norder 6: it's ink; :p1\npen: sold 3 times\nit's ink; :p1: sold 3 times\n"
+    );
+    stage.assert_logins();
+}
+
 /// What an HTTP client sees; the app's own tests, which `tests/run` runs, look closer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bookings() {

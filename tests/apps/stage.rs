@@ -66,9 +66,26 @@ impl Stage {
         format!("{server}/{}?{socket}", self.database)
     }
 
+    /// The same database over the Data API.
+    pub(crate) fn data_api_url(&self) -> String {
+        let service = self.sandbox.data_api();
+        format!(
+            "rds-data://{}/{}?secret-arn={}&endpoint={}",
+            service.resource_arn(self.engine).unwrap(),
+            self.database,
+            service.secret_arn(self.engine).unwrap(),
+            service.endpoint(),
+        )
+    }
+
     /// Runs the twin of an app that belongs here, and returns what it said.
     pub(crate) fn call(&self, app: &str, arguments: &[&str]) -> String {
-        let output = self.command(app, arguments).output().unwrap();
+        Self::said(self.command(app, arguments))
+    }
+
+    /// What an app says that runs to its end.
+    pub(crate) fn said(mut command: Command) -> String {
+        let output = command.output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         let complaint = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.success(), complaint.is_empty(), "{complaint}");

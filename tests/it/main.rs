@@ -16,6 +16,7 @@ mod data_api_once;
 mod data_api_pages;
 mod data_api_sdk;
 mod data_api_types;
+mod databases;
 mod dsql;
 mod environment;
 mod failover;

@@ -1,13 +1,15 @@
 //! What servers count as parameters, against the tables that the lexers of SQL are tested with.
 
+use aws_credential_types::Credentials;
 use either::Either;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use sqlx::{
-    AssertSqlSafe, Column, Connection, Database, Executor, MySql, MySqlConnection, PgConnection,
-    Postgres, Row, SqlSafeStr, Statement, raw_sql,
+    AssertSqlSafe, Column, ConnectOptions, Connection, Database, Executor, MySql, MySqlConnection,
+    PgConnection, Postgres, Row, SqlSafeStr, Statement, query_scalar, raw_sql,
 };
-use sqlx_rds_sandbox::backend;
+use sqlx_rds::data_api::{self, DataApiConnectOptions, DataApiConnection, DataApiEngine};
+use sqlx_rds_sandbox::{Engine, Sandbox, SandboxBuilder, backend};
 
 use self::corpus::Case;
 
@@ -138,6 +140,91 @@ async fn servers_take_the_scripts() {
     for sql in corpus::MYSQL_SCRIPT {
         raw_sql(*sql).execute(&mut connection).await.expect(sql);
     }
+}
+
+/// A connection over the Data API to a database of its own.
+async fn over_the_data_api<E: DataApiEngine>(
+    sandbox: SandboxBuilder,
+    engine: Engine,
+) -> (Sandbox, DataApiConnection<E>) {
+    let sandbox = sandbox.start().await.unwrap();
+    let server = sandbox.engine(engine).unwrap();
+    server.create_database("split").await.unwrap();
+    let (service, aws) = (sandbox.data_api(), sandbox.aws());
+    let keys = Credentials::new(
+        &aws.access_key_id,
+        &aws.secret_access_key,
+        aws.session_token.clone(),
+        None,
+        "test",
+    );
+    let resource = service.resource_arn(engine).unwrap();
+    let secret = service.secret_arn(engine).unwrap();
+    let options = DataApiConnectOptions::new(resource, secret)
+        .database("split")
+        .endpoint_url(service.endpoint())
+        .credentials_provider(keys);
+    let connection = options.connect().await.unwrap();
+    (sandbox, connection)
+}
+
+/// One text of them all, without those that steer transactions, which the service does by itself.
+fn joined(script: &[&str]) -> String {
+    let steers = |sql: &str| ["BEGIN", "COMMIT", "END"].contains(&sql);
+    let statements = script.iter().copied().filter(|sql| !steers(sql));
+    statements.collect::<Vec<_>>().join(";\n")
+}
+
+/// One that was cut, or two in one, would be a syntax error.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_split_runs_on_postgres() {
+    let shared = backend::Postgres::shared().await.unwrap();
+    let sandbox = Sandbox::builder().postgres_on(shared);
+    let (_sandbox, mut connection) =
+        over_the_data_api::<data_api::Postgres>(sandbox, Engine::Postgres).await;
+    raw_sql(AssertSqlSafe(joined(corpus::POSTGRES_SCRIPT)))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let made = "SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace";
+    let made: i64 = query_scalar(made).fetch_one(&mut connection).await.unwrap();
+    assert_eq!(made, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_split_runs_on_mariadb() {
+    let shared = backend::MariaDb::shared().await.unwrap();
+    let sandbox = Sandbox::builder().mysql_on(shared);
+    let (_sandbox, mut connection) =
+        over_the_data_api::<data_api::MySql>(sandbox, Engine::MySql).await;
+    // The secret's user may name no other.
+    let definers = [
+        "DEFINER=`app`@`%`",
+        "definer='app'@'%'",
+        "DEFINER = app@localhost",
+    ];
+    let text = joined(corpus::MYSQL_SCRIPT);
+    let text = definers
+        .iter()
+        .fold(text, |text, definer| text.replace(definer, ""));
+    raw_sql(AssertSqlSafe(text))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let made = "SELECT count(*) FROM information_schema.routines WHERE routine_schema = 'split'";
+    let made: i64 = query_scalar(made).fetch_one(&mut connection).await.unwrap();
+    let routine = |sql: &&&str| sql.contains(" PROCEDURE ") || sql.contains(" FUNCTION ");
+    let written = corpus::MYSQL_SCRIPT.iter().filter(routine).count();
+    // All but `DROP PROCEDURE`, and what it dropped; one is written in small letters.
+    assert_eq!(made as usize, written - 1);
+
+    // Nothing of a text is run that is meant for another program.
+    let text = "CREATE TABLE before_it (a INT);\nDELIMITER //\nSELECT 1//";
+    let error = raw_sql(text).execute(&mut connection).await.unwrap_err();
+    assert!(error.to_string().contains("the mysql client"), "{error}");
+    let left = "SELECT count(*) FROM information_schema.tables WHERE table_name = 'before_it'";
+    let left: i64 = query_scalar(left).fetch_one(&mut connection).await.unwrap();
+    assert_eq!(left, 0);
 }
 
 #[tokio::test]

@@ -435,6 +435,58 @@ pub(crate) const MYSQL_SCRIPT: &[&str] = &[
     "CREATE TABLE event (begin INT, `case` INT)",
     "SELECT CASE WHEN 1 THEN 2 END",
     "DROP PROCEDURE IF EXISTS b",
+    // Bodies without a `BEGIN`, behind whatever stands before them.
+    "CREATE FUNCTION l(a INT) RETURNS INT IF a THEN RETURN 1; ELSE RETURN 2; END IF",
+    "CREATE FUNCTION m() RETURNS INT UNSIGNED NOT DETERMINISTIC CASE WHEN 1 THEN RETURN 1; END CASE",
+    "CREATE FUNCTION n(a SET('x', 'y')) RETURNS SET('x', 'y') IF 1 THEN RETURN 'x'; END IF",
+    "CREATE FUNCTION o() RETURNS CHAR(3) CHARACTER SET latin1 COLLATE latin1_bin
+     REPEAT RETURN 'a'; UNTIL 1 END REPEAT",
+    "CREATE PROCEDURE IF NOT EXISTS q(IN a SET('x'), b VARCHAR(9)) READS SQL DATA
+     WHILE 0 DO SELECT 1; END WHILE",
+    "CREATE PROCEDURE r() SQL SECURITY INVOKER COMMENT 'x' `l`: REPEAT SELECT 1; UNTIL 1 END REPEAT l",
+    "CREATE TRIGGER s BEFORE INSERT ON t FOR EACH ROW FOLLOWS j
+     IF NEW.a > 1 THEN SET NEW.a = 1; ELSE SET NEW.a = IF(NEW.a, 2, 3); END IF",
+    "CREATE TRIGGER u BEFORE INSERT ON `t` FOR EACH ROW PRECEDES `s`
+     CASE NEW.a WHEN 1 THEN SET @a = 1; SET @b = 2; ELSE SET @c = 3; END CASE",
+    "CREATE EVENT v ON SCHEDULE EVERY IF(1, 2, 3) DAY STARTS NOW() + INTERVAL CASE WHEN 1 THEN 2 END DAY
+     COMMENT 'do' DO IF 1 THEN DELETE FROM t; DELETE FROM t; END IF",
+    // Bodies of one statement.
+    "CREATE PROCEDURE w() DROP TABLE IF EXISTS nothing",
+    "CREATE PROCEDURE x() DO IF(1, 2, 3), CASE WHEN 1 THEN 2 END, REPEAT('a', 3)",
+    "CREATE PROCEDURE y() SELECT a FROM `t` WHERE a IN (1) FOR UPDATE",
+    "CREATE TABLE slots (start INT, end INT)",
+    "CREATE PROCEDURE z()
+     BEGIN
+         DECLARE twice CONDITION FOR 1062;
+         DECLARE EXIT HANDLER FOR twice IF @a THEN SET @a = 1; SET @b = 2; END IF;
+         DECLARE EXIT HANDLER FOR 1061, NOT FOUND REPEAT SET @a = 1; UNTIL @a END REPEAT;
+         DECLARE EXIT HANDLER FOR SQLSTATE VALUE '23002' SET @a = IF(1, 2, 3);
+         DO SLEEP(0); DO IF(1, 2, 3);
+         SELECT start, end FROM slots;
+         INSERT INTO slots (start, end) VALUES (1, 2);
+         REPEAT SELECT 1; UNTIL CASE WHEN 1 THEN 1 END END REPEAT;
+         l: BEGIN m: LOOP BEGIN LEAVE m; END; END LOOP m; END l;
+     END",
+    // What MariaDB has beside MySQL.
+    "CREATE AGGREGATE FUNCTION aa(x INT) RETURNS INT
+     BEGIN
+         DECLARE CONTINUE HANDLER FOR NOT FOUND RETURN 1;
+         LOOP FETCH GROUP NEXT ROW; END LOOP;
+     END",
+    "CREATE PROCEDURE ab() FOR i IN 1..3 DO SELECT i; SELECT i; END FOR",
+    "CREATE PROCEDURE ac()
+     BEGIN
+         DECLARE EXIT HANDLER FOR SQLSTATE '23000' FOR i IN 1..3 DO SELECT i; END FOR;
+         l: FOR r IN (SELECT a FROM t) DO SELECT r.a; END FOR l;
+         FOR i IN REVERSE 1..3 DO IF i THEN SELECT i; END IF; END FOR;
+     END",
+    "BEGIN NOT ATOMIC DECLARE a INT DEFAULT 1; IF a THEN SET a = 2; END IF; END",
+    "BEGIN NOT ATOMIC IF 1 THEN SET @a = 2; END IF; SET @b = 1; END",
+    "IF 1 THEN SET @a = 1; SET @b = 2; END IF",
+    "FOR i IN 1..2 DO SET @a = 1; SET @b = 2; END FOR",
+    "WHILE 0 DO SET @a = 1; SET @b = 2; END WHILE",
+    "BEGIN",
+    "COMMIT",
 ];
 
 /// What statements, good ones and bad, are made of.
@@ -485,6 +537,12 @@ pub(crate) const PIECES: &[&str] = &[
     "end if",
     "end case",
     "declare",
+    "handler for",
+    "returns",
+    "for each row",
+    "not atomic",
+    "until",
+    "set",
     "as",
     ".",
     "lbl",

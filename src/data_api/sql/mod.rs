@@ -8,14 +8,17 @@
 //! `standard_conforming_strings = off`, `NO_BACKSLASH_ESCAPES` and `ANSI_QUOTES` change what a
 //! backslash or a double quote means, and are not known here.
 
+mod body;
 #[cfg(test)]
 #[path = "../../../tests/placeholders/corpus.rs"]
 pub(crate) mod corpus;
+mod error;
 mod mysql;
 mod postgres;
 mod statements;
 mod token;
 mod translate;
+mod writer;
 
 pub(crate) use self::statements::split;
 #[cfg(test)]

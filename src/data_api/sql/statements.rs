@@ -1,6 +1,7 @@
 //! Where a statement ends: at a semicolon, unless it stands within a body.
 
 use super::Dialect;
+use super::body::{Before, Body, COMPOUND, is};
 use super::token::{Token, TokenKind, tokens};
 
 /// The statements of a text, without their semicolons and without empty ones.
@@ -31,14 +32,11 @@ pub(super) struct Ends<'a> {
     dialect: Dialect,
     sql: &'a str,
     head: Head,
-    /// The bodies that are open.
-    blocks: Vec<Block>,
-    /// How many are open, on PostgreSQL, where `CREATE RULE` lists statements between them.
+    body: Body,
+    /// How many are open. On PostgreSQL `CREATE RULE` lists statements between them.
     parentheses: usize,
     /// Within one of MySQL's executable comments, which are executed whole.
     executable: bool,
-    /// Within a `DECLARE` of a body, which may hold a handler.
-    declares: bool,
     before: Before<'a>,
 }
 
@@ -48,33 +46,21 @@ enum Head {
     Start,
     /// After `CREATE` or `ALTER`, and before what is created.
     Create,
-    /// It creates what may have a body.
-    Routine,
+    /// Before the place where one of MySQL's routines may begin its body.
+    Signature(Routine),
+    /// What may have a body.
+    Body,
+    /// After a `BEGIN` that may be MariaDB's `BEGIN NOT ATOMIC`.
+    Begin,
     Other,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Block {
-    Statements,
-    /// `CASE` that gives a value: what looks like a statement in it is a call.
-    Case,
-}
-
-/// The last token that was not blank.
-#[derive(Clone, Copy)]
-struct Before<'a> {
-    kind: TokenKind,
-    text: &'a str,
-}
-
-impl Before<'_> {
-    fn is_word(self, words: &[&str]) -> bool {
-        self.kind == TokenKind::Word && is(self.text, words)
-    }
-}
-
-fn is(text: &str, words: &[&str]) -> bool {
-    words.iter().any(|word| word.eq_ignore_ascii_case(text))
+enum Routine {
+    Procedure,
+    Function,
+    Trigger,
+    Event,
 }
 
 impl<'a> Ends<'a> {
@@ -83,14 +69,10 @@ impl<'a> Ends<'a> {
             dialect,
             sql,
             head: Head::Start,
-            blocks: Vec::new(),
+            body: Body::new(dialect),
             parentheses: 0,
             executable: false,
-            declares: false,
-            before: Before {
-                kind: TokenKind::Space,
-                text: "",
-            },
+            before: Before::default(),
         }
     }
 
@@ -103,29 +85,18 @@ impl<'a> Ends<'a> {
         if token.kind.is_blank() {
             return false;
         }
-        if token.kind == TokenKind::Semicolon {
-            self.declares = false;
-            if self.blocks.is_empty() && self.parentheses == 0 && !self.executable {
-                *self = Self::new(self.dialect, self.sql);
-                return true;
-            }
+        let listed = self.dialect == Dialect::Postgres && self.parentheses > 0;
+        if token.kind == TokenKind::Semicolon && !(self.body.is_open() || listed || self.executable)
+        {
+            *self = Self::new(self.dialect, self.sql);
+            return true;
         }
-        match self.head {
-            Head::Start if token.kind == TokenKind::Word && is(text, &["CREATE", "ALTER"]) => {
-                self.head = Head::Create;
-            }
-            Head::Start => self.head = Head::Other,
-            Head::Create => self.head = self.created(token.kind, text),
-            Head::Routine if token.kind == TokenKind::Word => self.follow(text),
-            Head::Routine | Head::Other => {}
+        match text {
+            "(" => self.parentheses += 1,
+            ")" => self.parentheses = self.parentheses.saturating_sub(1),
+            _ => {}
         }
-        if self.dialect == Dialect::Postgres && token.kind == TokenKind::Symbol {
-            match text {
-                "(" => self.parentheses += 1,
-                ")" => self.parentheses = self.parentheses.saturating_sub(1),
-                _ => {}
-            }
-        }
+        self.head = self.read(token.kind, text);
         self.before = Before {
             kind: token.kind,
             text,
@@ -135,7 +106,37 @@ impl<'a> Ends<'a> {
 
     /// Whether `$1` is a parameter of the statement at hand, and not of the routine it creates.
     pub(super) fn takes_parameters(&self) -> bool {
-        self.dialect == Dialect::MySql || self.head != Head::Routine
+        self.dialect == Dialect::MySql || self.head != Head::Body
+    }
+
+    fn read(&mut self, kind: TokenKind, text: &'a str) -> Head {
+        let is_mysql = self.dialect == Dialect::MySql;
+        let is_word = |words: &[&str]| kind == TokenKind::Word && is(text, words);
+        match self.head {
+            Head::Start if is_word(&["CREATE", "ALTER"]) => Head::Create,
+            Head::Start if is_mysql && is_word(&["BEGIN"]) => Head::Begin,
+            // Of MariaDB, which knows them outside of routines, too.
+            Head::Start if is_mysql && is_word(COMPOUND) => {
+                self.body.expect();
+                self.body.take(kind, text, self.before);
+                Head::Body
+            }
+            Head::Create => self.created(kind, text),
+            Head::Signature(routine) if self.allows_body(routine, text) => {
+                self.body.expect();
+                Head::Body
+            }
+            Head::Begin if is_word(&["NOT"]) => {
+                self.body.begin();
+                Head::Body
+            }
+            Head::Body => {
+                self.body.take(kind, text, self.before);
+                Head::Body
+            }
+            Head::Signature(routine) => Head::Signature(routine),
+            Head::Start | Head::Begin | Head::Other => Head::Other,
+        }
     }
 
     /// Reads on after `CREATE`: `OR REPLACE DEFINER = 'app'@'%' PROCEDURE`.
@@ -146,86 +147,29 @@ impl<'a> Ends<'a> {
                 TokenKind::Symbol | TokenKind::Identifier | TokenKind::Literal(_) => true,
                 _ => false,
             };
-        if of_the_definer || is(text, &["OR", "REPLACE", "DEFINER"]) {
-            Head::Create
-        } else if is(text, &["PROCEDURE", "FUNCTION", "TRIGGER", "EVENT"]) {
-            Head::Routine
-        } else {
-            Head::Other
+        if of_the_definer || is(text, &["OR", "REPLACE", "DEFINER", "AGGREGATE"]) {
+            return Head::Create;
         }
-    }
-
-    /// Counts the blocks that open and close.
-    fn follow(&mut self, word: &str) {
-        // `t.end` and `AS end` are names.
-        if self.before.text == "." || self.before.is_word(&["AS"]) {
-            return;
-        }
-        let starts = self.statement_starts();
-        let within = !self.blocks.is_empty();
-        if is(word, &["END"]) {
-            self.blocks.pop();
-        } else if is(word, &["CASE"]) {
-            // `END CASE` closes, and only a body of PostgreSQL's has tokens to be looked at.
-            let closes = self.before.is_word(&["END"]);
-            if !closes && (within || self.dialect == Dialect::MySql) {
-                let statements = starts && self.dialect == Dialect::MySql;
-                self.blocks.push(match statements {
-                    true => Block::Statements,
-                    false => Block::Case,
-                });
-            }
-        } else if self.opens(word, starts) {
-            self.blocks.push(Block::Statements);
-        } else if starts && is(word, &["DECLARE"]) {
-            self.declares = true;
-        }
-    }
-
-    fn opens(&self, word: &str, starts: bool) -> bool {
+        let routine = match text.to_ascii_uppercase().as_str() {
+            "PROCEDURE" => Routine::Procedure,
+            "FUNCTION" => Routine::Function,
+            "TRIGGER" => Routine::Trigger,
+            "EVENT" => Routine::Event,
+            _ => return Head::Other,
+        };
         match self.dialect {
-            Dialect::Postgres => is(word, &["ATOMIC"]) && self.before.is_word(&["BEGIN"]),
-            // Where a body may begin is not worth knowing: before it, nothing is called `BEGIN`.
-            Dialect::MySql if is(word, &["BEGIN"]) => {
-                starts || self.declares || self.blocks.is_empty()
-            }
-            // `IF` and `REPEAT` are functions as well.
-            Dialect::MySql => starts && is(word, &["IF", "LOOP", "REPEAT", "WHILE"]),
+            Dialect::Postgres => Head::Body,
+            Dialect::MySql => Head::Signature(routine),
         }
     }
 
-    /// Whether the next word is the first of a statement within MySQL's routines.
-    fn statement_starts(&self) -> bool {
-        let after = [
-            "BEGIN",
-            "THEN",
-            "ELSE",
-            "DO",
-            "LOOP",
-            "REPEAT",
-            // Of a handler, like its SQLSTATE.
-            "FOUND",
-            "SQLEXCEPTION",
-            "SQLWARNING",
-        ];
-        let after_head = ["DETERMINISTIC", "SQL", "DATA", "INVOKER", "DEFINER", "ROW"];
-        match self.blocks.last() {
-            Some(Block::Case) => return false,
-            // The body itself is one statement.
-            None if self.before.text == ")" || self.before.is_word(&after_head) => return true,
-            None if matches!(
-                self.before.kind,
-                TokenKind::Literal(_) | TokenKind::Identifier
-            ) =>
-            {
-                return true;
-            }
-            _ => {}
-        }
-        match self.before.kind {
-            TokenKind::Semicolon | TokenKind::Colon => true,
-            TokenKind::Literal(_) => self.declares,
-            _ => self.before.is_word(&after),
+    /// Whether a body may stand behind this token, if not at once.
+    fn allows_body(&self, routine: Routine, text: &str) -> bool {
+        match routine {
+            Routine::Procedure => text == ")" && self.parentheses == 0,
+            Routine::Function => self.parentheses == 0 && is(text, &["RETURNS"]),
+            Routine::Trigger => is(text, &["ROW"]) && self.before.is_word(&["EACH"]),
+            Routine::Event => is(text, &["DO"]),
         }
     }
 }

@@ -12,12 +12,16 @@
     reason = "a panic is how a benchmark says that it could not measure"
 )]
 
+mod operation;
+mod peers;
+mod server;
+#[path = "../support/mod.rs"]
 mod support;
 
+use operation::{AcquireRelease, BeginCommit, SelectOne};
+use peers::Peers;
+use server::Server;
 use support::bench::Bench;
-use support::operation::{AcquireRelease, BeginCommit, SelectOne};
-use support::peers::Peers;
-use support::server::Server;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -31,7 +35,7 @@ fn main() {
 
     for tasks in [8, 64] {
         bench
-            .contest("select-1", tasks, SelectOne(peers.sqlx_rds()))
+            .contest("select-1", tasks, "sqlx-rds", SelectOne(peers.sqlx_rds()))
             .against("sqlx-defaults", 2.5, SelectOne(peers.sqlx_defaults()))
             .against("sqlx-ping-off", 1.6, SelectOne(peers.sqlx_ping_off()))
             .against("bare-deadpool", 0.95, SelectOne(peers.bare_deadpool()))
@@ -47,7 +51,12 @@ fn main() {
         // One task alone is there to compare with; the targets are for a crowd.
         let wanted = |ratio: f64| (tasks == 64).then_some(ratio);
         bench
-            .contest("acquire-release", tasks, AcquireRelease(peers.sqlx_rds()))
+            .contest(
+                "acquire-release",
+                tasks,
+                "sqlx-rds",
+                AcquireRelease(peers.sqlx_rds()),
+            )
             .against(
                 "sqlx-defaults",
                 wanted(20.0),
@@ -63,7 +72,12 @@ fn main() {
     }
     for tasks in [1, 8] {
         bench
-            .contest("begin-commit", tasks, BeginCommit(peers.sqlx_rds()))
+            .contest(
+                "begin-commit",
+                tasks,
+                "sqlx-rds",
+                BeginCommit(peers.sqlx_rds()),
+            )
             .against("sqlx-defaults", None, BeginCommit(peers.sqlx_defaults()))
             .against("sqlx-ping-off", 1.0, BeginCommit(peers.sqlx_ping_off()))
             .against("bare-deadpool", None, BeginCommit(peers.bare_deadpool()))
