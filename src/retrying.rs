@@ -195,6 +195,7 @@ where
                 let failed = failures.fetch_add(1, Ordering::Relaxed) + 1;
                 failed < policy.max_attempts.get() && budget.spend()
             }
+            #[cfg(feature = "idempotency")]
             Passes::InTurn => true,
         },
         || Failure::last(timed_out(policy.timeout)),
@@ -227,6 +228,7 @@ enum Passes {
     Never,
     Perhaps,
     /// Once another is done: nothing has failed, and what retries may cost is not used up.
+    #[cfg(feature = "idempotency")]
     InTurn,
 }
 

@@ -48,24 +48,22 @@ fn main() {
     let canned = runtime.block_on(Service::of(&sandbox, canned.endpoint()));
     runtime.block_on(aurora.prepare());
     for (service, place) in [(&aurora, ""), (&canned, "-canned")] {
-        for (count, tasks) in [(1, 1), (1, 8), (1_000, 1)] {
+        let connection = runtime.block_on(service.connection());
+        for count in [1, 1_000] {
             let what = match count {
                 1 => format!("one-row{place}"),
                 _ => format!("{count}-rows{place}"),
             };
-            let (ours, theirs) = (service.driver(), service.sdk());
+            let (by, pool, sdk) = (connection.clone(), service.driver(), service.sdk());
             bench
-                .contest(&what, tasks, "sqlx-rds", Rows { by: ours, count })
-                .against("aws-sdk-rdsdata", WANTED, Rows { by: theirs, count })
+                .contest(&what, 1, "sqlx-rds", Rows { by, count })
+                .against("aws-sdk-rdsdata", WANTED, Rows { by: sdk, count })
+                .against("sqlx-rds-by-sqlx-pool", None, Rows { by: pool, count })
                 .hold();
         }
+        let what = format!("batch{place}");
         bench
-            .contest(
-                &format!("batch{place}"),
-                1,
-                "sqlx-rds",
-                Batch(service.driver()),
-            )
+            .contest(&what, 1, "sqlx-rds", Batch(connection))
             .against("aws-sdk-rdsdata", WANTED, Batch(service.sdk()))
             .against("sdk-no-transaction", None, LooseBatch(service.sdk()))
             .hold();

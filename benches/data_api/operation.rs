@@ -6,7 +6,7 @@ use aws_sdk_rdsdata::types::{
 use sqlx::{Arguments, FromRow, query_as};
 use sqlx_rds::data_api::{self, DataApiArguments, Postgres};
 
-use crate::service::{Driver, Sdk};
+use crate::service::{Connection, Driver, Sdk};
 use crate::support::operation::Operation;
 
 #[derive(FromRow)]
@@ -61,15 +61,22 @@ pub(crate) struct Rows<P> {
     pub(crate) count: i64,
 }
 
+const SELECT: &str = "SELECT id, item, note, price, paid FROM items WHERE id <= $1 ORDER BY id";
+
 impl Operation for Rows<Driver> {
     async fn perform(&self, _: usize) {
-        let items: Vec<Item> =
-            query_as("SELECT id, item, note, price, paid FROM items WHERE id <= $1 ORDER BY id")
-                .bind(self.count)
-                .fetch_all(&self.by)
-                .await
-                .unwrap();
-        Item::check(&items, self.count);
+        let items = query_as(SELECT).bind(self.count).fetch_all(&self.by).await;
+        Item::check(&items.unwrap(), self.count);
+    }
+}
+
+impl Operation for Rows<Connection> {
+    async fn perform(&self, _: usize) {
+        let mut connection = self.by.0.lock().await;
+        let items = query_as(SELECT)
+            .bind(self.count)
+            .fetch_all(&mut *connection);
+        Item::check(&items.await.unwrap(), self.count);
     }
 }
 
@@ -108,9 +115,9 @@ pub(crate) struct Batch<P>(pub(crate) P);
 
 const SETS: i64 = 1_000;
 
-impl Operation for Batch<Driver> {
+impl Operation for Batch<Connection> {
     async fn perform(&self, _: usize) {
-        let mut connection = self.0.acquire().await.unwrap();
+        let mut connection = self.0.0.lock().await;
         let sets = (0..SETS).map(|id| {
             let mut set = DataApiArguments::<Postgres>::default();
             set.add(id).unwrap();

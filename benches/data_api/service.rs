@@ -1,15 +1,21 @@
 //! The two clients of the service, with the same settings.
 
+use std::sync::Arc;
+
 use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
-use sqlx::{Executor, Pool};
-use sqlx_rds::data_api::{self, DataApiConnectOptions, DataApiPostgres};
+use sqlx::{ConnectOptions, Executor, Pool};
+use sqlx_rds::data_api::{self, DataApiConnectOptions, DataApiConnection, DataApiPostgres};
 use sqlx_rds_sandbox::{Engine, Sandbox};
+use tokio::sync::Mutex;
 
 /// sqlx's pool on the driver.
 pub(crate) type Driver = Pool<DataApiPostgres>;
+
+/// One connection of it, without sqlx's pool.
+#[derive(Clone)]
+pub(crate) struct Connection(pub(crate) Arc<Mutex<DataApiConnection<data_api::Postgres>>>);
 
 /// The AWS SDK, and what each of its calls names.
 #[derive(Clone)]
@@ -42,11 +48,6 @@ impl Service {
             .region(Region::new(region.clone()))
             .credentials_provider(credentials(sandbox))
             .retry_config(RetryConfig::disabled())
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .operation_timeout(std::time::Duration::from_secs(60))
-                    .build(),
-            )
             .endpoint_url(&endpoint)
             .load()
             .await;
@@ -63,6 +64,11 @@ impl Service {
 
     pub(crate) fn driver(&self) -> Driver {
         self.driver.clone()
+    }
+
+    pub(crate) async fn connection(&self) -> Connection {
+        let options = self.driver.connect_options();
+        Connection(Arc::new(Mutex::new(options.connect().await.unwrap())))
     }
 
     pub(crate) fn sdk(&self) -> Sdk {

@@ -10,7 +10,7 @@ use sqlx_core::error::BoxDynError;
 use sqlx_core::types::Type;
 
 use super::sql::Dialect;
-use super::{DataApi, DataApiEngine, DataApiTypeInfo};
+use super::{DataApi, DataApiEngine, DataApiTypeInfo, limits};
 
 /// Values that are bound, with their types.
 #[derive(Clone, Debug)]
@@ -110,16 +110,31 @@ impl<E: DataApiEngine> DataApiArguments<E> {
         &self.types
     }
 
-    pub(crate) fn into_parameters(self) -> Vec<SqlParameter> {
-        let with_types = self.buffer.fields.into_iter().zip(self.types);
-        let parameters = with_types.enumerate().map(|(index, (field, type_info))| {
+    /// As a request has them; these stay, since it may be sent again.
+    pub(crate) fn parameters(&self) -> Vec<SqlParameter> {
+        let parameters = self.numbered().map(|(number, field, type_info)| {
             SqlParameter::builder()
-                .name(format!("p{}", index + 1))
-                .set_type_hint(hint::<E>(&field, &type_info))
-                .value(field)
+                .name(format!("p{number}"))
+                .set_type_hint(hint::<E>(field, type_info))
+                .value(field.clone())
                 .build()
         });
         parameters.collect()
+    }
+
+    /// Their bytes in a request.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = usize> + Clone {
+        self.numbered().map(|(number, field, type_info)| {
+            let hint = hint::<E>(field, type_info);
+            limits::parameter_size(number, hint.as_ref(), field)
+        })
+    }
+
+    fn numbered(&self) -> impl Iterator<Item = (usize, &Field, &DataApiTypeInfo)> + Clone {
+        let with_types = self.buffer.fields.iter().zip(&self.types);
+        (1..)
+            .zip(with_types)
+            .map(|(number, (field, type_info))| (number, field, type_info))
     }
 }
 

@@ -1,6 +1,5 @@
 //! One statement with many sets of values.
 
-use aws_sdk_rdsdata::types::SqlParameter;
 use sqlx_core::Error;
 use sqlx_core::sql_str::SqlSafeStr;
 
@@ -58,7 +57,8 @@ pub async fn execute_many<E: DataApiEngine>(
     };
     let text = translate(sql.as_str(), first)?;
     let types = first.types().to_vec();
-    let most = limits::LARGEST_REQUEST - MARGIN - limits::text_size(&text);
+    let sql_size = limits::text_size(&text);
+    let most = limits::LARGEST_REQUEST - MARGIN - sql_size;
     let mut pages: Vec<Vec<_>> = Vec::new();
     let mut size = 0;
     for (number, set) in sets.enumerate() {
@@ -68,8 +68,7 @@ pub async fn execute_many<E: DataApiEngine>(
                  `None::<T>` for NULL"
             )));
         }
-        let set = set.into_parameters();
-        let more = limits::check_request(&text, &set)?;
+        let more = limits::check_request(sql_size, set.sizes())?;
         match pages.last_mut() {
             Some(page) if page.len() < SETS && size + more <= most => {
                 page.push(set);
@@ -101,7 +100,7 @@ pub async fn execute_many<E: DataApiEngine>(
 }
 
 impl<E: DataApiEngine> DataApiConnection<E> {
-    async fn send_page(&mut self, sql: &str, sets: Vec<Vec<SqlParameter>>) -> Result<(), Error> {
+    async fn send_page(&mut self, sql: &str, sets: Vec<DataApiArguments<E>>) -> Result<(), Error> {
         self.state.check()?;
         let (target, id) = (self.target().clone(), self.state.id().map(str::to_owned));
         let sent = self.client().call(Repeatable::IfNotExecuted, |sdk| {
@@ -111,7 +110,9 @@ impl<E: DataApiEngine> DataApiConnection<E> {
                 .set_database(target.database.clone())
                 .set_transaction_id(id.clone())
                 .sql(sql)
-                .set_parameter_sets(Some(sets.clone()))
+                .set_parameter_sets(Some(
+                    sets.iter().map(DataApiArguments::parameters).collect(),
+                ))
                 .send()
         });
         let result = sent.await;

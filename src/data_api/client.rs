@@ -14,7 +14,6 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_rdsdata::Client as Sdk;
 use aws_sdk_rdsdata::config::retry::RetryConfig;
-use aws_sdk_rdsdata::config::timeout::TimeoutConfig;
 use aws_sdk_rdsdata::error::{ProvideErrorMetadata, SdkError};
 use futures_core::future::BoxFuture;
 use sqlx_core::Error;
@@ -98,11 +97,7 @@ impl Client {
             }
             aws_sdk_rdsdata::config::Builder::from(&loader.load().await)
         };
-        let mut config = config.retry_config(RetryConfig::disabled()).timeout_config(
-            TimeoutConfig::builder()
-                .operation_timeout(settings.timeout)
-                .build(),
-        );
+        let mut config = config.retry_config(RetryConfig::disabled());
         if let Some(endpoint) = &settings.endpoint {
             config = config.endpoint_url(endpoint);
         }

@@ -5,9 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use aws_sdk_rdsdata::operation::execute_statement::ExecuteStatementOutput;
-use aws_sdk_rdsdata::types::{
-    DecimalReturnType, Field, LongReturnType, ResultSetOptions, SqlParameter,
-};
+use aws_sdk_rdsdata::types::{DecimalReturnType, Field, LongReturnType, ResultSetOptions};
 use either::Either;
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
@@ -135,10 +133,9 @@ impl<E: DataApiEngine> DataApiConnection<E> {
             Some(_) => Repeatable::IfNotExecuted,
             None => repeatable,
         };
-        let parameters = arguments.into_parameters();
-        limits::check_request(&text, &parameters)?;
+        limits::check_request(limits::text_size(&text), arguments.sizes())?;
         let id = self.state.id().map(str::to_owned);
-        let result = self.send_statement(id, &text, parameters, repeatable).await;
+        let result = self.send_statement(id, &text, &arguments, repeatable).await;
         if let Err(error) = &result {
             self.state.note(error);
         }
@@ -152,14 +149,26 @@ impl<E: DataApiEngine> DataApiConnection<E> {
         Ok(outcome)
     }
 
-    /// Sends one statement as it is.
-    pub(super) async fn send_statement(
+    /// Sends one statement as it is, without arguments.
+    pub(super) async fn send_text(
         &self,
         transaction_id: Option<String>,
         sql: &str,
-        parameters: Vec<SqlParameter>,
         repeatable: Repeatable,
     ) -> Result<ExecuteStatementOutput, Error> {
+        let none = DataApiArguments::default();
+        self.send_statement(transaction_id, sql, &none, repeatable)
+            .await
+    }
+
+    async fn send_statement(
+        &self,
+        transaction_id: Option<String>,
+        sql: &str,
+        arguments: &DataApiArguments<E>,
+        repeatable: Repeatable,
+    ) -> Result<ExecuteStatementOutput, Error> {
+        let bound = || Some(arguments.parameters()).filter(|bound| !bound.is_empty());
         let long = match E::DIALECT {
             Dialect::Postgres => LongReturnType::Long,
             // Since one that is above the largest `i64` would make the whole answer unreadable.
@@ -169,7 +178,6 @@ impl<E: DataApiEngine> DataApiConnection<E> {
             .decimal_return_type(DecimalReturnType::String)
             .long_return_type(long)
             .build();
-        let parameters = Some(parameters).filter(|parameters| !parameters.is_empty());
         self.client
             .call(repeatable, |sdk| {
                 sdk.execute_statement()
@@ -178,7 +186,7 @@ impl<E: DataApiEngine> DataApiConnection<E> {
                     .set_database(self.target.database.clone())
                     .set_transaction_id(transaction_id.clone())
                     .sql(sql)
-                    .set_parameters(parameters.clone())
+                    .set_parameters(bound())
                     .include_result_metadata(true)
                     .result_set_options(forms.clone())
                     .send()

@@ -37,7 +37,7 @@ impl<E: DataApiEngine> DataApiConnection<E> {
         let started = Instant::now();
         let mut looks = 0;
         loop {
-            let sent = self.send_statement(id.clone(), take, Vec::new(), Repeatable::Always);
+            let sent = self.send_text(id.clone(), take, Repeatable::Always);
             if first_field(sent.await?) == Some(1) {
                 self.lock = id;
                 return Ok(());
@@ -57,7 +57,7 @@ impl<E: DataApiEngine> DataApiConnection<E> {
         let Some(id) = self.lock.clone() else {
             return Ok(());
         };
-        let kept = self.send_statement(Some(id), "SELECT 1", Vec::new(), Repeatable::Always);
+        let kept = self.send_text(Some(id), "SELECT 1", Repeatable::Always);
         kept.await.map(drop)
     }
 
@@ -67,8 +67,7 @@ impl<E: DataApiEngine> DataApiConnection<E> {
         };
         if E::DIALECT == Dialect::MySql {
             let release = "SELECT RELEASE_LOCK(CONCAT('sqlx migrations ', DATABASE()))";
-            let sent =
-                self.send_statement(Some(id.clone()), release, Vec::new(), Repeatable::Always);
+            let sent = self.send_text(Some(id.clone()), release, Repeatable::Always);
             // The transaction's end may have taken it along.
             let _ = sent.await;
         }

@@ -17,10 +17,31 @@ use super::{DataApi, DataApiEngine, DataApiTypeInfo, DataApiValueRef, limits};
 #[derive(Clone, Debug)]
 pub struct DataApiColumn<E> {
     ordinal: usize,
-    name: String,
+    /// The label, which the service may leave out.
+    name: Option<String>,
     type_info: DataApiTypeInfo,
-    origin: ColumnOrigin,
+    table: Option<String>,
+    name_in_table: Option<String>,
     engine: PhantomData<E>,
+}
+
+impl<E> DataApiColumn<E> {
+    /// Takes what was sent: a copy for each column is much of what a small result costs.
+    fn new(ordinal: usize, column: ColumnMetadata) -> Self {
+        Self {
+            ordinal,
+            name: column.label.filter(|label| !label.is_empty()),
+            type_info: DataApiTypeInfo::of_column(column.type_name),
+            table: column.table_name.filter(|table| !table.is_empty()),
+            name_in_table: column.name,
+            engine: PhantomData,
+        }
+    }
+
+    fn label(&self) -> &str {
+        let name = self.name.as_ref().or(self.name_in_table.as_ref());
+        name.map_or("", String::as_str)
+    }
 }
 
 impl<E: DataApiEngine> Column for DataApiColumn<E> {
@@ -31,7 +52,7 @@ impl<E: DataApiEngine> Column for DataApiColumn<E> {
     }
 
     fn name(&self) -> &str {
-        &self.name
+        self.label()
     }
 
     fn type_info(&self) -> &DataApiTypeInfo {
@@ -39,7 +60,13 @@ impl<E: DataApiEngine> Column for DataApiColumn<E> {
     }
 
     fn origin(&self) -> ColumnOrigin {
-        self.origin.clone()
+        match (&self.table, &self.name_in_table) {
+            (Some(table), Some(name)) => ColumnOrigin::Table(TableColumn {
+                table: table.as_str().into(),
+                name: name.as_str().into(),
+            }),
+            _ => ColumnOrigin::Unknown,
+        }
     }
 }
 
@@ -47,35 +74,33 @@ impl<E: DataApiEngine> Column for DataApiColumn<E> {
 #[derive(Debug)]
 pub(crate) struct Columns<E> {
     list: Vec<DataApiColumn<E>>,
-    /// Of columns with one label the last counts, as in sqlx's own drivers.
+    /// Only where there are many.
     by_name: HashMap<String, usize>,
 }
 
+/// So many names are looked through in less time than one is hashed.
+const FEW: usize = 16;
+
 impl<E> Columns<E> {
     pub(crate) fn of(metadata: Vec<ColumnMetadata>) -> Self {
-        let mut list = Vec::with_capacity(metadata.len());
-        let mut by_name = HashMap::with_capacity(metadata.len());
-        for (ordinal, column) in metadata.into_iter().enumerate() {
-            let label = column.label.filter(|label| !label.is_empty());
-            let name = label.or(column.name.clone()).unwrap_or_default();
-            by_name.insert(name.clone(), ordinal);
-            let table = column.table_name.filter(|table| !table.is_empty());
-            let origin = match (table, column.name) {
-                (Some(table), Some(name)) => ColumnOrigin::Table(TableColumn {
-                    table: table.into(),
-                    name: name.into(),
-                }),
-                _ => ColumnOrigin::Unknown,
-            };
-            list.push(DataApiColumn {
-                ordinal,
-                name,
-                type_info: DataApiTypeInfo::of_column(column.type_name.as_deref()),
-                origin,
-                engine: PhantomData,
-            });
+        let columns = metadata.into_iter().enumerate();
+        let list: Vec<_> = columns
+            .map(|(ordinal, column)| DataApiColumn::new(ordinal, column))
+            .collect();
+        let mut by_name = HashMap::new();
+        if list.len() > FEW {
+            let names = list.iter().map(|column| column.label().to_owned());
+            by_name.extend(names.zip(0..));
         }
         Self { list, by_name }
+    }
+
+    /// Of columns with one label the last counts, as in sqlx's own drivers.
+    fn position(&self, name: &str) -> Option<usize> {
+        if self.list.len() > FEW {
+            return self.by_name.get(name).copied();
+        }
+        self.list.iter().rposition(|column| column.label() == name)
     }
 }
 
@@ -149,7 +174,7 @@ impl<E: DataApiEngine> ColumnIndex<DataApiRow<E>> for usize {
 
 impl<E: DataApiEngine> ColumnIndex<DataApiRow<E>> for str {
     fn index(&self, row: &DataApiRow<E>) -> Result<usize, Error> {
-        let found = row.columns.by_name.get(self).copied();
+        let found = row.columns.position(self);
         found.ok_or_else(|| Error::ColumnNotFound(self.to_owned()))
     }
 }
@@ -158,7 +183,7 @@ impl<E: DataApiEngine> ColumnIndex<DataApiRow<E>> for str {
 impl<E> fmt::Debug for DataApiRow<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns = self.columns.list.iter();
-        let typed = columns.map(|column| (&column.name, &column.type_info));
+        let typed = columns.map(|column| (column.label(), &column.type_info));
         f.debug_map().entries(typed).finish()
     }
 }

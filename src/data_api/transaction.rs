@@ -104,9 +104,7 @@ impl<E: DataApiEngine> DataApiConnection<E> {
     async fn send_in_transaction(&mut self, sql: &str) -> Result<(), Error> {
         self.state.check()?;
         let id = self.state.id.clone();
-        let result = self
-            .send_statement(id, sql, Vec::new(), Repeatable::IfNotExecuted)
-            .await;
+        let result = self.send_text(id, sql, Repeatable::IfNotExecuted).await;
         if let Err(error) = &result {
             self.state.note(error);
         }

@@ -27,16 +27,16 @@ impl DataApiTypeInfo {
     }
 
     /// The type of a column, which PostgreSQL may have by the word that declared it.
-    pub(crate) fn of_column(type_name: Option<&str>) -> Self {
+    pub(crate) fn of_column(type_name: Option<String>) -> Self {
         let name = type_name.unwrap_or_default();
-        let name = match name {
-            "smallserial" | "serial2" => "int2",
-            "serial" | "serial4" => "int4",
-            "bigserial" | "serial8" => "int8",
-            name => name,
+        let known = match name.as_str() {
+            "smallserial" | "serial2" => Some("int2"),
+            "serial" | "serial4" => Some("int4"),
+            "bigserial" | "serial8" => Some("int8"),
+            _ => None,
         };
         Self {
-            name: Cow::Owned(name.to_owned()),
+            name: known.map_or(Cow::Owned(name), Cow::Borrowed),
         }
     }
 
@@ -89,7 +89,7 @@ impl DataApiTypeInfo {
 
 impl PartialEq for DataApiTypeInfo {
     fn eq(&self, other: &Self) -> bool {
-        self.bare() == other.bare()
+        self.name == other.name || self.bare() == other.bare()
     }
 }
 
@@ -143,7 +143,7 @@ mod tests {
     fn a_schema_makes_no_other_type() {
         let mood = DataApiTypeInfo::with_name("app.mood");
         for column in ["mood", "app.mood", "\"app\".\"mood\""] {
-            assert_eq!(mood, DataApiTypeInfo::of_column(Some(column)));
+            assert_eq!(mood, DataApiTypeInfo::of_column(Some(column.to_owned())));
         }
         assert_ne!(mood, mood.array());
         assert_ne!(mood, DataApiTypeInfo::with_name("app.moody"));
