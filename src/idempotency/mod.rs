@@ -176,17 +176,13 @@ impl Idempotency {
             let begun = async {
                 if let Some(record) = self.look::<P, E>(pool, key).await? {
                     let value = result::read(record, key).map_err(told)?;
-                    return Ok((None, Once::Repeat(value)));
+                    return Ok::<_, Failure<E>>((None, Once::Repeat(value)));
                 }
                 let mut transaction = pool.begin().await.map_err(Failure::of)?;
                 let done = async {
                     let before = waits.swap(true, Ordering::Relaxed);
                     let claimed = self.claim(pool, &mut transaction, key).await;
-                    let waits_on = match &claimed {
-                        Ok(_) => false,
-                        Err(failure) => before || failure.is_in_turn(),
-                    };
-                    waits.store(waits_on, Ordering::Relaxed);
+                    waits.store(before && claimed.is_err(), Ordering::Relaxed);
                     if let Some(record) = claimed? {
                         return result::read(record, key).map(Once::Repeat).map_err(told);
                     }
@@ -202,6 +198,10 @@ impl Idempotency {
                 // What takes so long is the other call.
                 Err(_) if waits.load(Ordering::Relaxed) && Instant::now() >= deadline => {
                     return Err(Ended::Failed(told(IdempotencyError::InProgress)));
+                }
+                Err(Ended::Failed(failure)) => {
+                    waits.fetch_or(failure.is_in_turn(), Ordering::Relaxed);
+                    return Err(Ended::Failed(failure));
                 }
                 begun => begun?,
             };

@@ -57,10 +57,10 @@ async fn cut_everywhere(work: impl for<'a> Fn(&'a Pool<DataApiPostgres>) -> Work
         let locked = transaction.execute(lock).await;
         assert!(locked.is_ok(), "after {polls} polls: {locked:?}");
         transaction.rollback().await.unwrap();
-        polls += 2;
+        polls += 1;
         assert!(polls < 1_000, "it never gets through");
     }
-    assert!(polls > 5, "nothing was cut");
+    assert!(polls > 2, "nothing was cut");
 }
 
 #[tokio::test(flavor = "multi_thread")]

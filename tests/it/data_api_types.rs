@@ -412,7 +412,7 @@ async fn what_has_no_form_is_refused_with_what_to_write() {
         ("'03:04:05+01'::timetz", "cast the column to `text`"),
         ("'pg_class'::regclass", "cast the column to `text`"),
         ("point '(1,2)'", "cast the column to `text`"),
-        ("array[[1], [2]]", "cast the column to `text`"),
+        ("array[[1], [2]]", "select `to_jsonb(column)`"),
         ("'NaN'::float8", "NaN"),
         ("date 'infinity'", "InternalFailure"),
     ] {
