@@ -102,6 +102,7 @@ pub async fn execute_many<E: DataApiEngine>(
 impl<E: DataApiEngine> DataApiConnection<E> {
     async fn send_page(&mut self, sql: &str, sets: Vec<DataApiArguments<E>>) -> Result<(), Error> {
         self.state.check()?;
+        self.state.asked();
         let (target, id) = (self.target().clone(), self.state.id().map(str::to_owned));
         let sent = self.client().call(Repeatable::IfNotExecuted, |sdk| {
             sdk.batch_execute_statement()
@@ -116,9 +117,7 @@ impl<E: DataApiEngine> DataApiConnection<E> {
                 .send()
         });
         let result = sent.await;
-        if let Err(error) = &result {
-            self.state.note(error);
-        }
+        self.state.answered(&result);
         result.map(drop)
     }
 }

@@ -135,10 +135,9 @@ impl<E: DataApiEngine> DataApiConnection<E> {
         };
         limits::check_request(limits::text_size(&text), arguments.sizes())?;
         let id = self.state.id().map(str::to_owned);
+        self.state.asked();
         let result = self.send_statement(id, &text, &arguments, repeatable).await;
-        if let Err(error) = &result {
-            self.state.note(error);
-        }
+        self.state.answered(&result);
         let outcome = understand(result?);
         for step in &outcome {
             match step {

@@ -126,15 +126,15 @@ impl<'c> Reading<'c> {
                 return Err(self.page.explain(error));
             }
             self.page.shrink();
-            self.is_open = false;
             Transactions::rollback(self.connection).await?;
+            self.is_open = false;
         }
     }
 
     async fn fetch(&mut self, most: usize) -> Result<(Vec<Step>, bool), Error> {
         if !self.is_open {
-            Transactions::begin(self.connection, None).await?;
             self.is_open = true;
+            Transactions::begin(self.connection, None).await?;
             let declare = format!("DECLARE {NAME} NO SCROLL CURSOR FOR {}", self.sql.as_str());
             self.run(declare, self.arguments.clone()).await?;
         }

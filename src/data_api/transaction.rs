@@ -22,9 +22,11 @@ pub struct DataApiTransactionManager<E>(PhantomData<E>);
 #[derive(Debug, Default)]
 pub(crate) struct State {
     id: Option<String>,
-    /// 1 in a transaction, and 1 more in each savepoint.
+    /// How many guards are alive: that of the transaction, and one for each savepoint in it.
     depth: usize,
-    /// Where a transaction that was dropped goes back to, with the next use.
+    /// Whether the innermost of them has nothing at the service yet.
+    is_beginning: bool,
+    /// Where those that were dropped go back to, with the next use.
     goes_back_to: Option<usize>,
     /// Whether a statement in it was not answered, so that nobody knows what it holds.
     is_doubtful: bool,
@@ -36,7 +38,7 @@ impl State {
     }
 
     pub(crate) fn depth(&self) -> usize {
-        self.goes_back_to.unwrap_or(self.depth)
+        self.depth
     }
 
     pub(crate) fn must_roll_back(&self) -> bool {
@@ -45,28 +47,62 @@ impl State {
 
     /// The outermost transaction is left.
     pub(crate) fn abandon(&mut self) {
-        if self.id.is_some() {
-            self.goes_back_to = Some(0);
+        self.depth = 0;
+        self.goes_back_to = self.id.as_ref().map(|_| 0);
+    }
+
+    /// A guard is there, whatever comes of its beginning: it is taken back by
+    /// [`leave`](Self::leave) alone.
+    fn enter(&mut self) {
+        self.depth += 1;
+        self.is_beginning = true;
+    }
+
+    /// A guard was dropped, and no other than its own work may go with it.
+    fn leave(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+        let was_begun = !std::mem::take(&mut self.is_beginning);
+        if self.id.is_some() && (was_begun || self.depth == 0) {
+            let before = self.goes_back_to.unwrap_or(self.depth);
+            self.goes_back_to = Some(before.min(self.depth));
         }
     }
 
-    /// What an error says of the transaction. A statement that took too long was answered.
-    pub(crate) fn note(&mut self, error: &Error) {
-        let is_lost = DataApiError::inside(error).is_some_and(|error| {
-            error.executed == Executed::Unknown && error.kind != ErrorKind::Statement
-        });
-        self.is_doubtful |= self.id.is_some() && is_lost;
+    /// Nothing is open at the service any more.
+    fn end(&mut self) {
+        self.id = None;
+        self.goes_back_to = None;
+        self.is_doubtful = false;
+    }
+
+    /// Until a statement is answered, nobody knows what its transaction holds.
+    pub(crate) fn asked(&mut self) {
+        self.is_doubtful |= self.id.is_some();
+    }
+
+    pub(crate) fn answered<T>(&mut self, result: &Result<T, Error>) {
+        let is_lost = |error: &Error| {
+            DataApiError::inside(error).is_some_and(|error| error.executed == Executed::Unknown)
+        };
+        self.is_doubtful = self.id.is_some() && result.as_ref().is_err_and(is_lost);
     }
 
     /// Nothing may build on a transaction that is not known.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if !self.is_doubtful {
+        let (message, advice) = if self.is_doubtful {
+            (
+                "a statement of this transaction was not answered",
+                "; roll it back, and run all of it again",
+            )
+        } else if self.depth > 0 && self.id.is_none() && !self.is_beginning {
+            ("this transaction has ended", "; begin another")
+        } else {
             return Ok(());
-        }
+        };
         Err(DataApiError {
             name: "nothing".to_owned(),
-            message: "a statement of this transaction was not answered".to_owned(),
-            advice: "; roll it back, and run all of it again".into(),
+            message: message.to_owned(),
+            advice: advice.into(),
             kind: ErrorKind::Disconnected,
             executed: Executed::No,
         }
@@ -85,15 +121,14 @@ impl<E: DataApiEngine> DataApiConnection<E> {
                 .set_database(target.database.clone())
                 .send()
         });
-        Ok(begun.await?.transaction_id)
+        match begun.await?.transaction_id {
+            None => Err(Error::BeginFailed),
+            id => Ok(id),
+        }
     }
 
-    pub(super) async fn begin_transaction(&mut self, modes: Option<&str>) -> Result<(), Error> {
-        self.state = State {
-            id: self.new_transaction().await?,
-            depth: 1,
-            ..State::default()
-        };
+    async fn begin_transaction(&mut self, modes: Option<&str>) -> Result<(), Error> {
+        self.state.id = self.new_transaction().await?;
         if let Some(modes) = modes {
             self.send_in_transaction(&format!("SET TRANSACTION {modes}"))
                 .await?;
@@ -103,11 +138,10 @@ impl<E: DataApiEngine> DataApiConnection<E> {
 
     async fn send_in_transaction(&mut self, sql: &str) -> Result<(), Error> {
         self.state.check()?;
+        self.state.asked();
         let id = self.state.id.clone();
         let result = self.send_text(id, sql, Repeatable::IfNotExecuted).await;
-        if let Err(error) = &result {
-            self.state.note(error);
-        }
+        self.state.answered(&result);
         result.map(drop)
     }
 
@@ -123,7 +157,6 @@ impl<E: DataApiEngine> DataApiConnection<E> {
     /// did not is rolled back by the next use, since its locks would stay for 3 min.
     pub(super) async fn commit_transaction(&mut self) -> Result<(), Error> {
         self.state.check()?;
-        self.state.abandon();
         let (target, id) = (self.target(), self.state.id.clone());
         let committed = self.client().call(Repeatable::IfNotExecuted, |sdk| {
             sdk.commit_transaction()
@@ -132,9 +165,12 @@ impl<E: DataApiEngine> DataApiConnection<E> {
                 .set_transaction_id(id.clone())
                 .send()
         });
-        committed.await?;
-        self.state = State::default();
-        Ok(())
+        let status = committed.await?.transaction_status;
+        self.state.end();
+        match status {
+            Some(status) if status.starts_with("Rollback") => Err(rolled_back(&status)),
+            _ => Ok(()),
+        }
     }
 
     /// Ends a transaction; one that the service does not know any more is ended.
@@ -156,7 +192,7 @@ impl<E: DataApiEngine> DataApiConnection<E> {
     pub(super) async fn roll_back(&mut self) -> Result<(), Error> {
         let result = self.end_transaction(self.state.id.clone()).await;
         // Whatever came of it: the service ends what is not used.
-        self.state = State::default();
+        self.state.end();
         result
     }
 
@@ -168,12 +204,23 @@ impl<E: DataApiEngine> DataApiConnection<E> {
             Some(depth) => {
                 let savepoint = format!("ROLLBACK TO SAVEPOINT _sqlx_savepoint_{depth}");
                 self.send_in_transaction(&savepoint).await?;
-                self.state.depth = depth;
                 self.state.goes_back_to = None;
                 Ok(())
             }
         }
     }
+}
+
+/// A `COMMIT` of what an error had ended already.
+fn rolled_back(status: &str) -> Error {
+    DataApiError {
+        name: format!("`{status}`"),
+        message: "the transaction was rolled back, not committed".to_owned(),
+        advice: "; an earlier statement of it has failed: pass its error on".into(),
+        kind: ErrorKind::Statement,
+        executed: Executed::No,
+    }
+    .into()
 }
 
 fn is_gone(error: &Error) -> bool {
@@ -227,49 +274,58 @@ impl<E: DataApiEngine> TransactionManager for DataApiTransactionManager<E> {
         connection: &mut DataApiConnection<E>,
         statement: Option<SqlStr>,
     ) -> Result<(), Error> {
+        // First of all, since sqlx's guard is there whatever this comes to.
+        connection.state.enter();
         connection.flush_rollback().await?;
-        let depth = connection.state.depth;
-        if depth > 0 {
+        let outer = connection.state.depth - 1;
+        if outer > 0 {
             if statement.is_some() {
                 return Err(Error::InvalidSavePointStatement);
             }
-            let savepoint = format!("SAVEPOINT _sqlx_savepoint_{depth}");
+            let savepoint = format!("SAVEPOINT _sqlx_savepoint_{outer}");
             connection.send_in_transaction(&savepoint).await?;
-            connection.state.depth += 1;
-            return Ok(());
+        } else {
+            let modes = match &statement {
+                Some(statement) => modes_of(E::DIALECT, statement.as_str())?,
+                None => None,
+            };
+            connection.begin_transaction(modes.as_deref()).await?;
         }
-        let modes = match &statement {
-            Some(statement) => modes_of(E::DIALECT, statement.as_str())?,
-            None => None,
-        };
-        connection.begin_transaction(modes.as_deref()).await
+        connection.state.is_beginning = false;
+        Ok(())
     }
 
     async fn commit(connection: &mut DataApiConnection<E>) -> Result<(), Error> {
+        connection.flush_rollback().await?;
+        connection.state.check()?;
         match connection.state.depth {
-            0 => Ok(()),
-            1 => connection.commit_transaction().await,
+            0 | 1 => connection.commit_transaction().await?,
             depth => {
-                let depth = depth - 1;
-                let release = format!("RELEASE SAVEPOINT _sqlx_savepoint_{depth}");
+                let release = format!("RELEASE SAVEPOINT _sqlx_savepoint_{}", depth - 1);
                 connection.send_in_transaction(&release).await?;
-                connection.state.depth = depth;
-                Ok(())
             }
         }
+        connection.state.depth = connection.state.depth.saturating_sub(1);
+        Ok(())
     }
 
+    /// Where this fails its guard is dropped, and the next use goes back.
     async fn rollback(connection: &mut DataApiConnection<E>) -> Result<(), Error> {
-        Self::start_rollback(connection);
-        connection.flush_rollback().await
+        match connection.state.depth {
+            0 | 1 => connection.roll_back().await?,
+            depth => {
+                connection.flush_rollback().await?;
+                let savepoint = format!("ROLLBACK TO SAVEPOINT _sqlx_savepoint_{}", depth - 1);
+                connection.send_in_transaction(&savepoint).await?;
+            }
+        }
+        connection.state.depth = connection.state.depth.saturating_sub(1);
+        Ok(())
     }
 
     /// Kept for the next use: there is nobody to whom it could be said now.
     fn start_rollback(connection: &mut DataApiConnection<E>) {
-        let state = &mut connection.state;
-        if state.id.is_some() {
-            state.goes_back_to = Some(state.depth().saturating_sub(1));
-        }
+        connection.state.leave();
     }
 
     fn get_transaction_depth(connection: &DataApiConnection<E>) -> usize {
@@ -286,7 +342,7 @@ mod tests {
         for (kind, executed, doubtful) in [
             (ErrorKind::Disconnected, Executed::Unknown, true),
             (ErrorKind::Unavailable, Executed::Unknown, true),
-            (ErrorKind::Statement, Executed::Unknown, false),
+            (ErrorKind::Statement, Executed::Unknown, true),
             (ErrorKind::Statement, Executed::Yes, false),
             (ErrorKind::Disconnected, Executed::No, false),
         ] {
@@ -302,7 +358,9 @@ mod tests {
                 kind,
                 executed,
             };
-            state.note(&error.into());
+            state.asked();
+            assert!(state.check().is_err());
+            state.answered(&Err::<(), _>(error.into()));
             assert_eq!(state.check().is_err(), doubtful, "{kind:?} {executed:?}");
         }
     }

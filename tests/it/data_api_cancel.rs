@@ -1,5 +1,5 @@
 //! Calls of the Data API that are dropped half way, on a pool of one connection. Nothing may be
-//! left open, and the next user starts afresh.
+//! left open, and the next user starts afresh. On one thread, so that each wait is a poll.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -63,7 +63,7 @@ async fn cut_everywhere(work: impl for<'a> Fn(&'a Pool<DataApiPostgres>) -> Work
     assert!(polls > 2, "nothing was cut");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn several_statements_may_be_dropped_at_any_poll() {
     cut_everywhere(|pool| {
         Box::pin(async move {
@@ -74,7 +74,7 @@ async fn several_statements_may_be_dropped_at_any_poll() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn many_sets_may_be_dropped_at_any_poll() {
     cut_everywhere(|pool| {
         Box::pin(async move {
@@ -91,7 +91,7 @@ async fn many_sets_may_be_dropped_at_any_poll() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_transaction_may_be_dropped_at_any_poll() {
     cut_everywhere(|pool| {
         Box::pin(async move {

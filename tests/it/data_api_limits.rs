@@ -154,14 +154,13 @@ async fn a_statement_that_takes_too_long_is_not_sent_again() {
     assert!(said.contains("may run for 45 s"), "{said}");
     assert_eq!(service_error(&error).executed(), Executed::Unknown);
     assert_eq!(ErrorKind::of(&error), ErrorKind::Statement);
-    // PostgreSQL takes no more statements in its transaction.
+    // Nobody knows what a transaction holds after it.
     let mut transaction = pool.begin().await.unwrap();
     query(insert).execute(&mut *transaction).await.unwrap();
     stage.play(EXECUTE, 1, DataApiFault::StatementTimeout);
     query(insert).execute(&mut *transaction).await.unwrap_err();
     let error = query(insert).execute(&mut *transaction).await.unwrap_err();
-    let code = error.as_database_error().unwrap().code().unwrap();
-    assert_eq!(code, "25P02");
+    assert!(error.to_string().contains("roll it back"), "{error}");
     transaction.rollback().await.unwrap();
     let count = query_scalar("SELECT count(*) FROM ledger").fetch_one(&pool);
     let count: i64 = count.await.unwrap();
@@ -285,18 +284,14 @@ async fn a_transaction_that_is_busy_is_waited_for() {
         done = insert.execute(&mut *transaction) => panic!("{done:?}"),
         () = until_one_waits(&mut watcher) => {}
     }
-    let insert = query("INSERT INTO ledger VALUES (2)");
-    let (inserted, ()) = tokio::join!(insert.execute(&mut *transaction), async {
+    let (rolled_back, ()) = tokio::join!(transaction.rollback(), async {
         while spy::calls_repeated_after("Transaction is still running a query") == 0 {
             watcher.ping().await.unwrap();
         }
         lock.rollback().await.unwrap();
     });
-    inserted.unwrap();
-    transaction.commit().await.unwrap();
-    let sum = query_scalar("SELECT sum(number) FROM ledger").fetch_one(&pool);
-    let sum: i64 = sum.await.unwrap();
-    assert_eq!(sum, 3);
+    rolled_back.unwrap();
+    assert_eq!(stage.sandbox.data_api().transactions(), 0);
 }
 
 async fn until_one_waits(watcher: &mut sqlx::PgConnection) {

@@ -15,6 +15,7 @@ mod data_api_mysql;
 mod data_api_once;
 mod data_api_pages;
 mod data_api_sdk;
+mod data_api_transactions;
 mod data_api_types;
 mod databases;
 mod dsql;
