@@ -24,7 +24,7 @@ use super::idempotent::IdempotentStatements;
 use super::limits;
 use super::options::Target;
 use super::row::Columns;
-use super::sql::{self, Dialect};
+use super::sql::{self, Control, Dialect};
 use super::transaction::State;
 use super::{
     DataApi, DataApiArguments, DataApiConnectOptions, DataApiEngine, DataApiQueryResult,
@@ -126,6 +126,7 @@ impl<E: DataApiEngine> DataApiConnection<E> {
         repeatable: Repeatable,
     ) -> Result<Outcome<E>, Error> {
         self.state.check()?;
+        self.refuse_control(sql.as_str())?;
         let mut logger = QueryLogger::new(sql.clone(), self.log.clone());
         let arguments = arguments.unwrap_or_default();
         let text = translate(sql.as_str(), &arguments)?;
@@ -146,6 +147,20 @@ impl<E: DataApiEngine> DataApiConnection<E> {
             }
         }
         Ok(outcome)
+    }
+
+    /// A session is a transaction's at most: what is said to it otherwise is lost, and no error.
+    fn refuse_control(&self, sql: &str) -> Result<(), Error> {
+        match sql::control(E::DIALECT, sql) {
+            None => Ok(()),
+            Some(Control::Savepoint) if self.state.id().is_some() => Ok(()),
+            Some(_) => Err(Error::Protocol(
+                "over the Data API transactions and savepoints begin and end by calls: write \
+                 `begin()`, `commit()` and `rollback()`, and leave `BEGIN` and `COMMIT` out of \
+                 scripts"
+                    .to_owned(),
+            )),
+        }
     }
 
     /// Sends one statement as it is, without arguments.

@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use futures_util::TryStreamExt;
 use sqlx::pool::PoolOptions;
-use sqlx::{Acquire, Connection, Error, Executor, Pool, query, query_scalar};
+use sqlx::{Acquire, Connection, Error, Executor, Pool, query, query_scalar, raw_sql};
 use sqlx_rds::data_api::{self, DataApiPostgres};
 use sqlx_rds_sandbox::{DataApiFailure, DataApiFault, DataApiOperation, Engine};
 
@@ -158,4 +158,26 @@ async fn a_savepoint_that_is_refused_leaves_its_transaction() {
     insert(&mut *transaction, 2).await.unwrap();
     transaction.commit().await.unwrap();
     assert_eq!(entries(&pool).await, [1, 2]);
+}
+
+/// On a connection it would be none, and no error would tell.
+#[tokio::test]
+async fn a_transaction_by_hand_is_refused() {
+    let (_stage, pool) = ledger().await;
+    let mut connection = pool.acquire().await.unwrap();
+    for sql in ["BEGIN", "START TRANSACTION", "COMMIT", "SAVEPOINT a"] {
+        let refused = connection.execute(sql).await.unwrap_err();
+        assert!(refused.to_string().contains("begin()"), "{refused}");
+    }
+    let script = "BEGIN; INSERT INTO ledger VALUES (1); COMMIT";
+    raw_sql(script).execute(&mut *connection).await.unwrap_err();
+    let mut transaction = connection.begin().await.unwrap();
+    insert(&mut *transaction, 2).await.unwrap();
+    transaction.execute("COMMIT").await.unwrap_err();
+    transaction.execute("SAVEPOINT a").await.unwrap();
+    insert(&mut *transaction, 3).await.unwrap();
+    transaction.execute("ROLLBACK TO a").await.unwrap();
+    transaction.commit().await.unwrap();
+    drop(connection);
+    assert_eq!(entries(&pool).await, [2]);
 }

@@ -9,6 +9,7 @@
 //! backslash or a double quote means, and are not known here.
 
 mod body;
+mod control;
 #[cfg(test)]
 #[path = "../../../tests/placeholders/corpus.rs"]
 pub(crate) mod corpus;
@@ -20,6 +21,7 @@ mod token;
 mod translate;
 mod writer;
 
+pub(crate) use self::control::{Control, control};
 pub(crate) use self::statements::split;
 #[cfg(test)]
 pub(crate) use self::token::Tokens;
