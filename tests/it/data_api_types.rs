@@ -805,3 +805,37 @@ async fn what_does_not_fit_on_mysql_is_refused() {
     let error = text.fetch_one(&pool).await.unwrap_err();
     assert!(error.to_string().contains("Hyphenated"), "{error}");
 }
+
+/// An expression of parameters has no column, and its type only once they are bound.
+#[tokio::test(flavor = "multi_thread")]
+async fn expressions_of_parameters_are_read_on_mysql() {
+    let (stage, pool) = mysql().await;
+    let mut direct = direct_mysql(&stage).await;
+    macro_rules! same {
+        ($type:ty, $value:expr, $($sql:literal),+) => {
+            $(
+                let ours = query_scalar::<_, $type>($sql).bind($value).fetch_one(&pool);
+                let theirs = query_scalar::<_, $type>($sql).bind($value).fetch_one(&mut direct);
+                assert_eq!(ours.await.unwrap(), theirs.await.unwrap(), $sql);
+            )+
+        };
+    }
+    same!(
+        i64,
+        7_i64,
+        "SELECT ?",
+        "SELECT ? + 1",
+        "SELECT IF(1, ?, 2)",
+        "SELECT COALESCE(?, 1)",
+        "SELECT GREATEST(?, 1)",
+        "SELECT MAX(?)"
+    );
+    same!(f64, 2.5, "SELECT ?", "SELECT ROUND(?)", "SELECT ABS(?)");
+    same!(
+        String,
+        "a",
+        "SELECT ?",
+        "SELECT CONCAT(?, 'b')",
+        "SELECT NULLIF(?, 'b')"
+    );
+}

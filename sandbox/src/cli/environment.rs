@@ -175,7 +175,13 @@ fn url(server: &Server, name: &str, login: Login) -> Variable {
 }
 
 /// What a client of the Data API must tell it.
-fn data_api(engine: Engine, prefix: &str, cluster: &DataApiCluster) -> [Variable; 3] {
+fn data_api(engine: Engine, prefix: &str, cluster: &DataApiCluster) -> [Variable; 4] {
+    let DataApiCluster {
+        resource_arn,
+        secret_arn,
+        database,
+        ..
+    } = cluster;
     let variable = |comment: String, name: &str, value: &str| {
         Variable::new(comment, format!("{prefix}_{name}"), value)
     };
@@ -187,6 +193,11 @@ fn data_api(engine: Engine, prefix: &str, cluster: &DataApiCluster) -> [Variable
         ),
         variable("its secret".into(), "SECRET_ARN", &cluster.secret_arn),
         variable("its database".into(), "DATABASE", &cluster.database),
+        variable(
+            "all of it, for sqlx-rds".into(),
+            "URL",
+            &format!("rds-data://{resource_arn}/{database}?secret-arn={secret_arn}"),
+        ),
     ]
 }
 

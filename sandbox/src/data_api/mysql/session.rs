@@ -89,7 +89,7 @@ impl MySqlSession {
             }
             Err(error) => return Err(exception(error)),
         };
-        let columns = statement.columns();
+        let mut columns = statement.columns().to_vec();
         let mut outcome = Outcome {
             columns: (!columns.is_empty()).then(|| columns.iter().map(value::describe).collect()),
             ..Outcome::default()
@@ -102,6 +102,11 @@ impl MySqlSession {
         let query = statement.query_with(arguments);
         let mut results = (&mut self.connection).fetch_many(query);
         while let Some(result) = results.try_next().await.map_err(exception)? {
+            if let (Either::Right(row), true) = (&result, outcome.rows.is_empty()) {
+                // An expression of parameters has its type only once they are bound.
+                columns = sqlx::Row::columns(row).to_vec();
+                outcome.columns = Some(columns.iter().map(value::describe).collect());
+            }
             take(&mut outcome, result, Protocol::Binary, wish)?;
         }
         drop(results);
@@ -109,7 +114,9 @@ impl MySqlSession {
             return Err(exception);
         }
         if let (true, Some(described)) = (wish.metadata, &mut outcome.columns) {
-            self.complete(columns, described).await.map_err(exception)?;
+            self.complete(&columns, described)
+                .await
+                .map_err(exception)?;
         }
         Ok(outcome)
     }
