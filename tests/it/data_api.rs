@@ -242,7 +242,7 @@ async fn errors_are_those_of_the_database() {
     for (sql, says) in [
         ("SELECT :name", ":name"),
         ("SELECT $1", "1"),
-        ("SELECT 1; SELECT $1", ""),
+        ("SELECT 1; SELECT $1", "more than one statement"),
     ] {
         let error = query(sql).bind(1).bind(2).execute(&pool).await.unwrap_err();
         assert!(matches!(error, sqlx::Error::Protocol(_)), "{error:?}");

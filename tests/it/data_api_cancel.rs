@@ -96,8 +96,12 @@ async fn a_transaction_may_be_dropped_at_any_poll() {
     cut_everywhere(|pool| {
         Box::pin(async move {
             let mut transaction = pool.begin().await?;
-            let insert = "INSERT INTO ledger VALUES (1), (2), (3)";
-            transaction.execute(insert).await?;
+            transaction
+                .execute("INSERT INTO ledger VALUES (1)")
+                .await?;
+            transaction
+                .execute("INSERT INTO ledger VALUES (2), (3)")
+                .await?;
             transaction.commit().await
         })
     })
