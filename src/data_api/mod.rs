@@ -24,6 +24,7 @@ use std::marker::PhantomData;
 
 use sqlx_core::database::{Database, HasStatementCache};
 
+mod answer;
 mod arguments;
 mod batch;
 mod by_key;
