@@ -46,6 +46,18 @@ impl Answer {
         })
     }
 
+    /// The AWS SDK's configuration took all the time there was: files, or an endpoint that tells
+    /// the region.
+    pub(crate) fn unread(timeout: Duration) -> Self {
+        Self::Service(DataApiError {
+            name: "nothing".to_owned(),
+            message: format!("the AWS SDK's configuration was not read within {timeout:.1?}"),
+            advice: "; name the region, and give a `credentials_provider`".into(),
+            kind: ErrorKind::Unavailable,
+            executed: Executed::No,
+        })
+    }
+
     pub(crate) fn is_doubtful(&self) -> bool {
         matches!(self, Self::Service(error) if error.executed == Executed::Unknown)
     }
@@ -139,16 +151,28 @@ fn unanswered<E: StdError + 'static>(error: &SdkError<E>, status: Option<u16>) -
     }
     let mut cause = error.source();
     while let Some(error) = cause {
-        message = format!("{message}: {error}");
+        let text = error.to_string();
+        if !message.ends_with(&text) {
+            message = format!("{message}: {text}");
+        }
         if error.is::<CredentialsError>() {
             (kind, executed) = (ErrorKind::Login, Executed::No);
             advice = "; check the AWS credentials of this process";
         }
         let io = error.downcast_ref::<io::Error>().map(io::Error::kind);
-        if io == Some(io::ErrorKind::ConnectionRefused) {
+        let http = error.downcast_ref::<hyper_util::client::legacy::Error>();
+        if io == Some(io::ErrorKind::ConnectionRefused) || http.is_some_and(|e| e.is_connect()) {
             (kind, executed) = (ErrorKind::Unavailable, Executed::No);
         }
-        cause = error.source();
+        // Such as an unknown certificate, which does not pass.
+        if error.is::<rustls::Error>() {
+            kind = ErrorKind::Tls;
+        }
+        // An I/O error's source is that of what it holds.
+        let held = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        cause = held.map_or_else(|| error.source(), |held| Some(held));
     }
     DataApiError {
         name: status.map_or_else(|| "nothing".to_owned(), |status| status.to_string()),

@@ -15,13 +15,16 @@ use aws_sdk_rdsdata::error::{ProvideErrorMetadata, SdkError};
 use futures_core::future::BoxFuture;
 use sqlx_core::Error;
 use tokio::sync::OnceCell;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
+use url::Url;
 
 pub(crate) use super::answer::Repeatable;
 use super::answer::{Answer, understand};
+use super::http::Http;
 use crate::backoff::Backoff;
 #[cfg(feature = "idempotency")]
 use crate::budget::Budget;
+use crate::clock::Clock;
 use crate::telemetry::Tried;
 use crate::{deadline, retry};
 
@@ -38,6 +41,8 @@ pub(crate) struct ClientSettings {
     pub(crate) region: Option<String>,
     pub(crate) credentials: Option<SharedCredentialsProvider>,
     pub(crate) endpoint: Option<String>,
+    /// By which connections to the service grow old.
+    pub(crate) clock: Clock,
     /// How long a call may take, with all its attempts.
     pub(crate) timeout: Duration,
 }
@@ -74,7 +79,14 @@ impl Client {
     async fn connect(&self) -> Sdk {
         let settings = &self.settings;
         let config = if let Some(given) = &settings.given {
-            given.config().to_builder()
+            let mut config = given.config().to_builder();
+            if let Some(region) = &settings.region {
+                config = config.region(aws_config::Region::new(region.clone()));
+            }
+            if let Some(credentials) = &settings.credentials {
+                config = config.credentials_provider(credentials.clone());
+            }
+            config
         } else {
             let mut loader = aws_config::defaults(aws_config::BehaviorVersion::latest());
             if let Some(region) = &settings.region {
@@ -84,6 +96,7 @@ impl Client {
                 loader = loader.credentials_provider(credentials.clone());
             }
             aws_sdk_rdsdata::config::Builder::from(&loader.load().await)
+                .http_client(Http::new(settings.clock.clone()))
         };
         let mut config = config.retry_config(RetryConfig::disabled());
         if let Some(endpoint) = &settings.endpoint {
@@ -106,9 +119,10 @@ impl Client {
         Fut: Future<Output = Result<T, SdkError<E>>> + Send,
         E: StdError + ProvideErrorMetadata + Send + Sync + 'static,
     {
-        let sdk = self.sdk().await;
         let timeout = self.settings.timeout;
         let deadline = deadline::of(Instant::now(), timeout);
+        let sdk = timeout_at(deadline, self.sdk());
+        let sdk = sdk.await.map_err(|_| Answer::unread(timeout))?;
         let in_doubt = AtomicBool::new(false);
         let result = retry::until(
             Tried::Call,
@@ -143,17 +157,38 @@ impl Client {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("region", &self.settings.region)
-            .field("endpoint", &self.settings.endpoint)
-            .field("timeout", &self.settings.timeout)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ClientSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A URL may hold a password.
+        let endpoint = self
+            .endpoint
+            .as_ref()
+            .map(|endpoint| match Url::parse(endpoint) {
+                Ok(endpoint) => endpoint.origin().ascii_serialization(),
+                Err(_) => "not a URL".to_owned(),
+            });
+        f.debug_struct("ClientSettings")
+            .field("region", &self.region)
+            .field("endpoint", &endpoint)
+            .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::{TcpListener, TcpStream};
     use std::sync::atomic::AtomicU32;
+    use std::sync::mpsc;
+    use std::time::SystemTime;
 
+    use aws_credential_types::Credentials;
     use aws_sdk_rdsdata::config::Region;
     use aws_sdk_rdsdata::config::http::HttpResponse;
     use aws_sdk_rdsdata::error::ErrorMetadata;
@@ -161,6 +196,7 @@ mod tests {
 
     use super::*;
     use crate::data_api_error::{DataApiError, Executed};
+    use crate::kind::ErrorKind;
 
     fn given() -> Sdk {
         let config = aws_sdk_rdsdata::Config::builder().behavior_version_latest();
@@ -224,5 +260,159 @@ mod tests {
         let told = DataApiError::inside(&error).unwrap();
         assert_eq!(told.executed(), Executed::Unknown, "{told}");
         assert_eq!(told.name(), "AccessDeniedException");
+    }
+
+    /// Answers one request on each connection, and closes it when it is told to.
+    fn server() -> (String, mpsc::Receiver<String>, mpsc::SyncSender<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let (asked, requests) = mpsc::channel();
+        let (close, told) = mpsc::sync_channel(0);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = BufReader::new(stream.unwrap());
+                let request = read(&mut stream);
+                let answer =
+                    "HTTP/1.1 200 OK\r\ncontent-length: 21\r\n\r\n{\"transactionId\":\"t\"}";
+                write!(stream.get_mut(), "{answer}").unwrap();
+                let told = told.recv();
+                drop(stream);
+                if told.is_err() || asked.send(request).is_err() {
+                    return;
+                }
+            }
+        });
+        (endpoint, requests, close)
+    }
+
+    fn read(stream: &mut BufReader<TcpStream>) -> String {
+        let (mut request, mut length) = (String::new(), 0);
+        while !request.ends_with("\r\n\r\n") {
+            let mut line = String::new();
+            stream.read_line(&mut line).unwrap();
+            if let Some(told) = line.strip_prefix("content-length: ") {
+                length = told.trim().parse().unwrap();
+            }
+            request += &line;
+        }
+        stream.read_exact(&mut vec![0; length]).unwrap();
+        request
+    }
+
+    fn settings(endpoint: String) -> ClientSettings {
+        let keys = Credentials::new("AKIDOURS", "secret", None, None, "test");
+        ClientSettings {
+            region: Some("eu-central-1".to_owned()),
+            credentials: Some(SharedCredentialsProvider::new(keys)),
+            endpoint: Some(endpoint),
+            timeout: Duration::from_secs(20),
+            ..ClientSettings::default()
+        }
+    }
+
+    async fn begin(client: &Client) -> Result<Option<String>, Error> {
+        let begun = client.call(Repeatable::IfNotExecuted, |sdk| {
+            let begin = sdk.begin_transaction();
+            begin.resource_arn("arn:aws:a").secret_arn("b").send()
+        });
+        Ok(begun.await?.transaction_id)
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_closed_in_a_freeze_is_not_used_again() {
+        let (endpoint, requests, close) = server();
+        let clock = Clock::manual(SystemTime::UNIX_EPOCH);
+        let client = Client::new(ClientSettings {
+            clock: clock.clone(),
+            ..settings(endpoint)
+        });
+        for _ in 0..3 {
+            let id = begin(&client).await.unwrap();
+            assert_eq!(id.as_deref(), Some("t"));
+            // It goes back to the pool of connections.
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            // The runtime stands still meanwhile, and does not see the close.
+            close.send(()).unwrap();
+            requests.recv().unwrap();
+            clock.freeze(Duration::from_secs(6));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_not_sent_is_not_done() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // It speaks no TLS.
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let _ = stream
+                    .unwrap()
+                    .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+            }
+        });
+        let unknown = format!("https://{}.invalid", "x".repeat(64));
+        for (endpoint, kind) in [
+            (format!("https://127.0.0.1:{port}"), ErrorKind::Tls),
+            (unknown, ErrorKind::Unavailable),
+        ] {
+            let sdk = Client::new(settings(endpoint)).connect().await;
+            let begin = sdk.begin_transaction().resource_arn("arn:aws:a");
+            let error = begin.secret_arn("b").send().await.unwrap_err();
+            let error = Error::from(understand(&error));
+            let told = DataApiError::inside(&error).unwrap();
+            assert_eq!((told.kind, told.executed()), (kind, Executed::No), "{told}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_was_given_takes_what_the_options_say() {
+        let (endpoint, requests, close) = server();
+        let client = Client::new(ClientSettings {
+            given: Some(given()),
+            ..settings(endpoint)
+        });
+        begin(&client).await.unwrap();
+        close.send(()).unwrap();
+        let request = requests.recv().unwrap();
+        assert!(request.contains("Credential=AKIDOURS/"), "{request}");
+        assert!(request.contains("/eu-central-1/rds-data/"), "{request}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_configuration_is_read_within_the_time_of_the_call() {
+        let client = client(None);
+        let reading = client.sdk.get_or_init(std::future::pending);
+        let error = tokio::select! {
+            biased;
+            _ = reading => unreachable!(),
+            begun = begin(&client) => begun.unwrap_err(),
+        };
+        let told = DataApiError::inside(&error).unwrap();
+        assert_eq!(told.executed(), Executed::No);
+        assert!(
+            told.to_string().contains("was not read within 60.0s"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_password_in_an_endpoint_is_not_shown() {
+        for endpoint in [
+            "http://user:hunter2@proxy:8080/a?b=hunter2",
+            "user:hunter2@proxy",
+        ] {
+            let options: crate::data_api::DataApiConnectOptions<crate::data_api::Postgres> =
+                crate::data_api::DataApiConnectOptions::new("arn:aws:a", "b")
+                    .endpoint_url(endpoint);
+            let shown = format!("{options:?} {:?}", options.shared_client());
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+        let shown = format!(
+            "{:?}",
+            settings("http://user:hunter2@proxy:8080".to_owned())
+        );
+        assert!(shown.contains("\"http://proxy:8080\""), "{shown}");
     }
 }

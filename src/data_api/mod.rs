@@ -33,6 +33,7 @@ mod connection;
 mod cursor;
 mod databases;
 mod engine;
+mod http;
 mod idempotent;
 mod limits;
 mod lock;
