@@ -98,9 +98,8 @@ impl DataApiDatabaseError {
         let position = postgres("Position: ", is_number);
         let hint = postgres("Hint: ", |_| true);
         let (message, constraint, table) = if is_postgres {
-            let severities = ["ERROR: ", "FATAL: "].into_iter();
-            let message = severities.filter_map(|severity| rest.strip_prefix(severity));
-            let message = message.last().unwrap_or(rest);
+            let stripped = ["ERROR: ", "FATAL: "].map(|severity| rest.strip_prefix(severity));
+            let message = stripped.into_iter().flatten().next().unwrap_or(rest);
             let table = named(message, "relation \"").or_else(|| named(message, "table \""));
             (message, named(message, "constraint \""), table)
         } else {
