@@ -173,7 +173,7 @@ impl<DB: Engine> Connector<DB> {
                 }
                 passing
             },
-            hung,
+            |last| last.unwrap_or_else(hung),
         )
         .instrument(span.clone())
         .await;

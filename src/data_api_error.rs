@@ -85,28 +85,34 @@ impl DataApiDatabaseError {
     /// `text; Error code: 1064; SQLState: 42000` of MySQL, from the end: the text may hold anything.
     pub(crate) fn parse(text: &str) -> Self {
         let mut rest = text.trim_end();
-        let mut field = |name: &str| {
-            let at = rest.rfind(name)?;
-            let value = rest[at + name.len()..].trim();
-            rest = rest[..at].trim_end_matches([';', '\n', ' ']);
-            Some(value.to_owned())
+        let code = last_field(&mut rest, "SQLState: ", |code| {
+            code.len() == 5 && code.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        });
+        let is_number = |number: &str| number.parse::<usize>().is_ok();
+        let number = last_field(&mut rest, "Error code: ", is_number);
+        let is_postgres = number.is_none();
+        let mut postgres = |name, is_fit: fn(&str) -> bool| {
+            let field = is_postgres.then(|| last_field(&mut rest, name, is_fit));
+            field.flatten()
         };
-        let code = field("SQLState: ");
-        let number = field("Error code: ").and_then(|number| number.parse().ok());
-        let position = field("Position: ").and_then(|position| position.parse().ok());
-        let hint = field("Hint: ");
-        let message = rest
-            .strip_prefix("ERROR: ")
-            .or_else(|| rest.strip_prefix("FATAL: "))
-            .unwrap_or(rest);
+        let position = postgres("Position: ", is_number);
+        let hint = postgres("Hint: ", |_| true);
+        let (message, constraint, table) = if is_postgres {
+            let stripped = ["ERROR: ", "FATAL: "].map(|severity| rest.strip_prefix(severity));
+            let message = stripped.into_iter().flatten().next().unwrap_or(rest);
+            let table = named(message, "relation \"").or_else(|| named(message, "table \""));
+            (message, named(message, "constraint \""), table)
+        } else {
+            (rest, key_of(rest), None)
+        };
         Self {
-            constraint: named(message, "constraint \"").or_else(|| key_of(message)),
-            table: named(message, "relation \"").or_else(|| named(message, "table \"")),
             message: message.to_owned(),
-            code,
-            number,
-            hint,
-            position,
+            code: code.map(str::to_owned),
+            number: number.and_then(|number| number.parse().ok()),
+            hint: hint.map(str::to_owned),
+            position: position.and_then(|position| position.parse().ok()),
+            constraint,
+            table,
         }
     }
 
@@ -128,6 +134,24 @@ impl DataApiDatabaseError {
     pub fn position(&self) -> Option<usize> {
         self.position
     }
+}
+
+/// Takes `; Name: value` off the end, or the same on a line of its own.
+fn last_field<'t>(
+    rest: &mut &'t str,
+    name: &str,
+    is_fit: impl Fn(&str) -> bool,
+) -> Option<&'t str> {
+    let text = *rest;
+    text.rmatch_indices(name).find_map(|(at, _)| {
+        let before = text[..at].trim_end_matches(' ');
+        let before = before.strip_suffix([';', '\n'])?;
+        let value = text[at + name.len()..].trim();
+        is_fit(value).then(|| {
+            *rest = before;
+            value
+        })
+    })
 }
 
 /// What stands between a word and the next quote.
@@ -232,6 +256,59 @@ mod tests {
         assert_eq!(error.constraint(), Some("PRIMARY"));
         assert!(error.is_unique_violation());
         assert_eq!(error.code().as_deref(), Some("23000"));
+    }
+
+    #[test]
+    fn a_text_that_looks_like_a_field_is_text() {
+        for message in [
+            "no Hint: given here",
+            "at Position: 5; and more",
+            "SQLState: 22P02",
+            "a; Position: five",
+            "a;",
+        ] {
+            let error = DataApiDatabaseError::parse(&format!("ERROR: {message}; SQLState: P0001"));
+            assert_eq!(error.message(), message);
+            assert_eq!((error.hint(), error.position()), (None, None), "{message}");
+            assert_eq!(error.code().as_deref(), Some("P0001"));
+        }
+        let hint = "ERROR: a; Hint: see Hint: b; Position: 7; SQLState: 42601";
+        let error = DataApiDatabaseError::parse(hint);
+        assert_eq!(
+            (error.message(), error.hint(), error.position()),
+            ("a", Some("see Hint: b"), Some(7))
+        );
+        let signal = "ERROR: no stock; Error code: 1644; SQLState: 45000";
+        let error = DataApiDatabaseError::parse(signal);
+        assert_eq!(error.message(), "ERROR: no stock");
+        for entry in [
+            "Position: 5",
+            "; Position: 5",
+            "; Hint: a",
+            "Error code: 7",
+            "constraint \"a\"",
+            "for key 'b'",
+        ] {
+            let message = format!("Duplicate entry '{entry}' for key 'ua'");
+            let text = format!("{message}; Error code: 1062; SQLState: 23000");
+            let error = DataApiDatabaseError::parse(&text);
+            assert_eq!(error.message(), message);
+            assert_eq!(error.constraint(), Some("ua"));
+            assert_eq!(error.number(), Some(1062));
+        }
+    }
+
+    #[test]
+    fn fields_on_lines_of_their_own_are_read() {
+        let error = DataApiDatabaseError::parse(
+            "ERROR: column \"id\" is of type uuid\n  Hint: cast it.\n  Position: 125; SQLState: 42804",
+        );
+        assert_eq!(error.message(), "column \"id\" is of type uuid");
+        assert_eq!(
+            (error.hint(), error.position()),
+            (Some("cast it."), Some(125))
+        );
+        assert_eq!(error.code().as_deref(), Some("42804"));
     }
 
     proptest! {

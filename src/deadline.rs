@@ -15,10 +15,27 @@ pub(crate) fn by<F: Future>(deadline: Instant, work: F) -> By<F> {
 
 pub(crate) type By<F> = tokio::task::futures::TaskLocalFuture<Instant, F>;
 
+/// What is no end for anybody, where a clock cannot tell a later one.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 /// When a wait of `timeout` ends, from `now` on.
 pub(crate) fn of(now: Instant, timeout: Duration) -> Instant {
-    let end = now + timeout;
+    let end = now.checked_add(timeout).unwrap_or_else(|| now + FAR);
     DEADLINE
         .try_with(|deadline| end.min(*deadline))
         .unwrap_or(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wait_may_have_no_end() {
+        let now = Instant::now();
+        assert_eq!(of(now, Duration::MAX), now + FAR);
+        let soon = now + Duration::from_secs(1);
+        let within = by(soon, async { of(now, Duration::MAX) });
+        assert_eq!(within.await, soon);
+    }
 }

@@ -36,8 +36,8 @@ pub(crate) async fn cut<T, E>(
 
 /// Runs `work` until it succeeds, fails with what is not `passing`, or `deadline` is reached.
 ///
-/// `what` is for the log. Where an attempt was cut off the error of the one before is returned, or `hung` where there is
-/// none. `backoff` is chosen by the error. A wait that would end after the deadline is drawn once
+/// `what` is for the log. Where an attempt was cut off, `hung` makes the error, from that of the
+/// attempt before where there is one. `backoff` is chosen by the error. A wait that would end after the deadline is drawn once
 /// more, from the time that is left, and the attempt after it is the last.
 ///
 /// # Cancel safety
@@ -49,7 +49,7 @@ pub(crate) async fn until<T, E, Fut>(
     backoff: impl Fn(&E) -> Backoff,
     mut work: impl FnMut() -> Fut,
     passing: impl Fn(&E) -> bool,
-    hung: impl FnOnce() -> E,
+    hung: impl FnOnce(Option<E>) -> E,
 ) -> Result<T, E>
 where
     Fut: Future<Output = Result<T, Ended<E>>>,
@@ -64,7 +64,7 @@ where
             Ok(value) => return Ok(value),
             Err(Ended::Failed(error)) if !is_last && passing(&error) => error,
             Err(Ended::Failed(error)) => return Err(error),
-            Err(Ended::Cut) => return Err(last.unwrap_or_else(hung)),
+            Err(Ended::Cut) => return Err(hung(last)),
         };
         let left = deadline.saturating_duration_since(Instant::now());
         if left < WORTHWHILE {
@@ -109,7 +109,7 @@ mod tests {
                 |_| backoff,
                 fail,
                 |_| true,
-                || "hung",
+                |_| "hung",
             )
             .await;
             assert_eq!(result, Err("full"));
@@ -135,7 +135,15 @@ mod tests {
             };
             let passing = |_: &&str| begun.lock().unwrap().len() <= 4;
             let deadline = Instant::now() + Duration::from_secs(100);
-            let result = until(Tried::Work, deadline, |_| backoff, fail, passing, || "hung").await;
+            let result = until(
+                Tried::Work,
+                deadline,
+                |_| backoff,
+                fail,
+                passing,
+                |_| "hung",
+            )
+            .await;
             assert_eq!(result, Err("away"));
             let begun = begun.into_inner().unwrap();
             for (number, times) in begun.windows(2).enumerate() {

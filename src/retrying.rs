@@ -198,7 +198,7 @@ where
             #[cfg(feature = "idempotency")]
             Passes::InTurn => true,
         },
-        || Failure::last(timed_out(policy.timeout)),
+        |last| last.unwrap_or_else(|| Failure::last(timed_out(policy.timeout))),
     );
     // What `begin` waits for ends then too, with an error that says what it was.
     let result = deadline::by(deadline, units).instrument(span.clone()).await;

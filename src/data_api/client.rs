@@ -1,30 +1,30 @@
 //! Calls of the service, and what their errors mean.
 
-use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
-use std::io;
 #[cfg(feature = "idempotency")]
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_rdsdata::Client as Sdk;
 use aws_sdk_rdsdata::config::retry::RetryConfig;
 use aws_sdk_rdsdata::error::{ProvideErrorMetadata, SdkError};
 use futures_core::future::BoxFuture;
 use sqlx_core::Error;
 use tokio::sync::OnceCell;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
+use url::Url;
 
+pub(crate) use super::answer::Repeatable;
+use super::answer::{Answer, understand};
+use super::http::Http;
 use crate::backoff::Backoff;
 #[cfg(feature = "idempotency")]
 use crate::budget::Budget;
-use crate::data_api_error::{DataApiDatabaseError, DataApiError, Executed};
-use crate::kind::ErrorKind;
+use crate::clock::Clock;
 use crate::telemetry::Tried;
 use crate::{deadline, retry};
 
@@ -41,6 +41,8 @@ pub(crate) struct ClientSettings {
     pub(crate) region: Option<String>,
     pub(crate) credentials: Option<SharedCredentialsProvider>,
     pub(crate) endpoint: Option<String>,
+    /// By which connections to the service grow old.
+    pub(crate) clock: Clock,
     /// How long a call may take, with all its attempts.
     pub(crate) timeout: Duration,
 }
@@ -52,15 +54,6 @@ pub(crate) struct Client {
     /// For units of work that are run again, as a pool of connections has one.
     #[cfg(feature = "idempotency")]
     budget: Arc<Budget>,
-}
-
-/// Which of a call's errors may be tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Repeatable {
-    /// Those after which it has certainly not been done.
-    IfNotExecuted,
-    /// Doing it twice is harmless.
-    Always,
 }
 
 impl Client {
@@ -86,7 +79,14 @@ impl Client {
     async fn connect(&self) -> Sdk {
         let settings = &self.settings;
         let config = if let Some(given) = &settings.given {
-            given.config().to_builder()
+            let mut config = given.config().to_builder();
+            if let Some(region) = &settings.region {
+                config = config.region(aws_config::Region::new(region.clone()));
+            }
+            if let Some(credentials) = &settings.credentials {
+                config = config.credentials_provider(credentials.clone());
+            }
+            config
         } else {
             let mut loader = aws_config::defaults(aws_config::BehaviorVersion::latest());
             if let Some(region) = &settings.region {
@@ -96,6 +96,7 @@ impl Client {
                 loader = loader.credentials_provider(credentials.clone());
             }
             aws_sdk_rdsdata::config::Builder::from(&loader.load().await)
+                .http_client(Http::new(settings.clock.clone()))
         };
         let mut config = config.retry_config(RetryConfig::disabled());
         if let Some(endpoint) = &settings.endpoint {
@@ -118,468 +119,300 @@ impl Client {
         Fut: Future<Output = Result<T, SdkError<E>>> + Send,
         E: StdError + ProvideErrorMetadata + Send + Sync + 'static,
     {
-        let sdk = self.sdk().await;
         let timeout = self.settings.timeout;
         let deadline = deadline::of(Instant::now(), timeout);
-        let attempts = AtomicU32::new(0);
+        let sdk = timeout_at(deadline, self.sdk());
+        let sdk = sdk.await.map_err(|_| Answer::unread(timeout))?;
+        let in_doubt = AtomicBool::new(false);
         let result = retry::until(
             Tried::Call,
             deadline,
             |_| BACKOFF,
             || {
-                attempts.fetch_add(1, Ordering::Relaxed);
                 // Boxed, since the SDK's futures are nested so deep that the compiler gives up on
                 // those of an app around them.
                 let sent: BoxFuture<'_, _> = Box::pin(send(sdk.clone()));
                 retry::cut(deadline, async {
-                    sent.await.map_err(|error| understand(&error))
+                    let answer = sent.await.map_err(|error| understand(&error));
+                    if answer.as_ref().is_err_and(Answer::is_doubtful) {
+                        in_doubt.store(true, Ordering::Relaxed);
+                    }
+                    answer
                 })
             },
             |answer| answer.may_be_repeated(repeatable),
-            || {
-                Answer::Service(DataApiError {
-                    name: "nothing".to_owned(),
-                    message: format!("no answer within {timeout:.1?}"),
-                    advice: "".into(),
-                    kind: ErrorKind::Unavailable,
-                    executed: Executed::Unknown,
-                })
-            },
+            |last| Answer::hung(timeout, last),
         );
-        result.await.map_err(Error::from)
+        result.await.map_err(|answer| {
+            let in_doubt = in_doubt.into_inner();
+            Error::from(if in_doubt {
+                answer.after_doubt()
+            } else {
+                answer
+            })
+        })
     }
-}
-
-/// What a call that failed was answered.
-enum Answer {
-    Database(DataApiDatabaseError),
-    Service(DataApiError),
-}
-
-impl Answer {
-    fn may_be_repeated(&self, repeatable: Repeatable) -> bool {
-        let Self::Service(error) = self else {
-            return false;
-        };
-        match (error.kind, error.executed) {
-            (ErrorKind::Throttled | ErrorKind::Unavailable | ErrorKind::Conflict, Executed::No) => {
-                true
-            }
-            (ErrorKind::Disconnected | ErrorKind::Unavailable, Executed::Unknown) => {
-                repeatable == Repeatable::Always
-            }
-            _ => false,
-        }
-    }
-}
-
-impl fmt::Display for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Database(error) => error.fmt(f),
-            Self::Service(error) => error.fmt(f),
-        }
-    }
-}
-
-impl From<Answer> for Error {
-    fn from(answer: Answer) -> Self {
-        match answer {
-            Answer::Database(error) => Self::Database(Box::new(error)),
-            Answer::Service(error) => error.into(),
-        }
-    }
-}
-
-fn understand<E>(error: &SdkError<E>) -> Answer
-where
-    E: StdError + ProvideErrorMetadata + Send + Sync + 'static,
-{
-    let status = error
-        .raw_response()
-        .map(|response| response.status().as_u16());
-    let name = error.code();
-    let message = error.message().unwrap_or_default();
-    if matches!(name, Some("DatabaseErrorException" | "BadRequestException"))
-        && !message.contains("Communications link failure")
-        && !message.contains("is still running a query")
-    {
-        return Answer::Database(DataApiDatabaseError::parse(message));
-    }
-    let Some(name) = name else {
-        return Answer::Service(unanswered(error, status));
-    };
-    let (kind, executed, advice) = meaning(name, message, status);
-    Answer::Service(DataApiError {
-        name: name.to_owned(),
-        message: message.to_owned(),
-        advice: unsupported_type(message).map_or(Cow::Borrowed(advice), Cow::Owned),
-        kind,
-        executed,
-    })
-}
-
-/// No answer of the service's: it was not reached, or what it said was lost. Only what fails before
-/// anything is sent has certainly not been done.
-fn unanswered<E: StdError + 'static>(error: &SdkError<E>, status: Option<u16>) -> DataApiError {
-    let mut message = error.to_string();
-    let (mut kind, mut executed, mut advice) = (ErrorKind::Disconnected, Executed::Unknown, "");
-    if matches!(error, SdkError::ConstructionFailure(_)) {
-        (kind, executed) = (ErrorKind::Configuration, Executed::No);
-    }
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        message = format!("{message}: {error}");
-        if error.is::<CredentialsError>() {
-            (kind, executed) = (ErrorKind::Login, Executed::No);
-            advice = "; check the AWS credentials of this process";
-        }
-        let io = error.downcast_ref::<io::Error>().map(io::Error::kind);
-        if io == Some(io::ErrorKind::ConnectionRefused) {
-            (kind, executed) = (ErrorKind::Unavailable, Executed::No);
-        }
-        cause = error.source();
-    }
-    DataApiError {
-        name: status.map_or_else(|| "nothing".to_owned(), |status| status.to_string()),
-        message,
-        advice: advice.into(),
-        kind,
-        executed,
-    }
-}
-
-const TOO_LARGE: (ErrorKind, Executed, &str) = (
-    ErrorKind::Statement,
-    Executed::No,
-    "; a request may have 4 MiB: bind less at once, or use a connection",
-);
-
-/// What AWS's exceptions mean (Amazon Aurora user guide, "Troubleshooting issues with RDS Data API",
-/// and the API reference).
-fn meaning(name: &str, message: &str, status: Option<u16>) -> (ErrorKind, Executed, &'static str) {
-    use ErrorKind as Kind;
-    use Executed::{No, Unknown, Yes};
-    match name {
-        "ThrottlingException" => (Kind::Throttled, No, ""),
-        "DatabaseResumingException" => (Kind::Unavailable, No, ""),
-        // The transaction is busy with a statement that nobody waits for any more.
-        "DatabaseErrorException" => (Kind::Conflict, No, ""),
-        // How older clusters tell that they wake up.
-        "BadRequestException" => (Kind::Unavailable, Unknown, ""),
-        "StatementTimeoutException" => (
-            Kind::Statement,
-            Unknown,
-            "; a statement may run for 45 s: do less at once, or use a connection",
-        ),
-        "UnsupportedResultException" if message.contains("size limit") => (
-            Kind::Statement,
-            Yes,
-            "; a result may have 1 MiB: select fewer rows or columns, page by `cursor()` or \
-             `fetch_by_key`, or use a connection",
-        ),
-        "UnsupportedResultException" if message.contains("multidimensional") => (
-            Kind::Statement,
-            Yes,
-            "; arrays of arrays pass as JSON: select `to_jsonb(column)`",
-        ),
-        "UnsupportedResultException" if message.contains("NaN") => (
-            Kind::Statement,
-            Yes,
-            "; cast the column to `text`, or leave them out with `NULLIF(column, 'NaN')`",
-        ),
-        // A type; see `unsupported_type`.
-        "UnsupportedResultException" => (Kind::Statement, Yes, ""),
-        "TransactionNotFoundException" => (
-            Kind::Disconnected,
-            No,
-            "; a transaction ends after 3 min without a statement, and by an error of its own",
-        ),
-        "ValidationException" if message.contains("size limit") => TOO_LARGE,
-        "ValidationException" => (Kind::Statement, No, ""),
-        "HttpEndpointNotEnabledException" => (
-            Kind::Configuration,
-            No,
-            "; switch the Data API on for this cluster, and write its ARN as it is, case by case",
-        ),
-        "SecretsErrorException" | "InvalidSecretException" => (
-            Kind::Configuration,
-            No,
-            "; the secret must hold `username` and `password`, and the caller may read it",
-        ),
-        "DatabaseNotFoundException" | "NotFoundException" | "InvalidResourceStateException" => (
-            Kind::Configuration,
-            No,
-            "; check the ARNs of cluster and secret",
-        ),
-        "AccessDeniedException" | "ForbiddenException" => (
-            Kind::Login,
-            No,
-            "; allow `rds-data:*` on the cluster and `secretsmanager:GetSecretValue` on the secret",
-        ),
-        "InternalFailure" if message.is_empty() => (
-            Kind::Disconnected,
-            Unknown,
-            "; so it answers a date or timestamp of `infinity`, for one: cast that to `text`",
-        ),
-        // AWS's front door, which takes no more than 4 MiB.
-        _ if status == Some(413) => TOO_LARGE,
-        // AWS's front door, which has seen the signature only.
-        _ if status == Some(403) => (Kind::Login, No, "; check the AWS credentials and the clock"),
-        _ => (Kind::Disconnected, Unknown, ""),
-    }
-}
-
-/// The service names the type and not the column, and the statement has run: nobody can be asked.
-fn unsupported_type(message: &str) -> Option<String> {
-    let (_, name) = message.split_once("unsupported data type ")?;
-    let name = name.trim_end_matches('.').to_lowercase();
-    let instead = match name.as_str() {
-        "geometry" => "select `ST_AsText(column)`",
-        _ => "cast the column to `text`, as `column::text`",
-    };
-    Some(format!(
-        "; the Data API has no form for the type `{name}`: {instead}"
-    ))
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("region", &self.settings.region)
-            .field("endpoint", &self.settings.endpoint)
-            .field("timeout", &self.settings.timeout)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ClientSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A URL may hold a password.
+        let endpoint = self
+            .endpoint
+            .as_ref()
+            .map(|endpoint| match Url::parse(endpoint) {
+                Ok(endpoint) => endpoint.origin().ascii_serialization(),
+                Err(_) => "not a URL".to_owned(),
+            });
+        f.debug_struct("ClientSettings")
+            .field("region", &self.region)
+            .field("endpoint", &endpoint)
+            .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use ErrorKind as Kind;
-    use Executed::{No, Unknown, Yes};
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::atomic::AtomicU32;
+    use std::sync::mpsc;
+    use std::time::SystemTime;
 
-    #[test]
-    fn exceptions_mean_what_aws_says_of_them() {
-        let size = "The result exceeds the size limit 1 MB.";
-        let array = "The result contains a multidimensional array";
-        let nan = "NaN and Infinity values are not supported";
-        let busy = "Transaction is still running a query";
-        let request = "The request exceeds the size limit 4 MB.";
-        for (name, message, status, kind, executed, says) in [
-            ("ThrottlingException", "", 400, Kind::Throttled, No, ""),
-            (
-                "DatabaseResumingException",
-                "",
-                400,
-                Kind::Unavailable,
-                No,
-                "",
-            ),
-            ("DatabaseErrorException", busy, 400, Kind::Conflict, No, ""),
-            (
-                "BadRequestException",
-                "Communications link failure",
-                400,
-                Kind::Unavailable,
-                Unknown,
-                "",
-            ),
-            (
-                "StatementTimeoutException",
-                "",
-                400,
-                Kind::Statement,
-                Unknown,
-                "45 s",
-            ),
-            (
-                "UnsupportedResultException",
-                size,
-                400,
-                Kind::Statement,
-                Yes,
-                "1 MiB",
-            ),
-            (
-                "UnsupportedResultException",
-                array,
-                400,
-                Kind::Statement,
-                Yes,
-                "to_jsonb(column)",
-            ),
-            (
-                "UnsupportedResultException",
-                nan,
-                400,
-                Kind::Statement,
-                Yes,
-                "NULLIF(column, 'NaN')",
-            ),
-            (
-                "UnsupportedResultException",
-                "?",
-                400,
-                Kind::Statement,
-                Yes,
-                "",
-            ),
-            (
-                "TransactionNotFoundException",
-                "",
-                404,
-                Kind::Disconnected,
-                No,
-                "3 min",
-            ),
-            ("ValidationException", "", 400, Kind::Statement, No, ""),
-            (
-                "ValidationException",
-                request,
-                400,
-                Kind::Statement,
-                No,
-                "4 MiB",
-            ),
-            (
-                "RequestEntityTooLarge",
-                "",
-                413,
-                Kind::Statement,
-                No,
-                "4 MiB",
-            ),
-            (
-                "HttpEndpointNotEnabledException",
-                "",
-                400,
-                Kind::Configuration,
-                No,
-                "switch the Data API on",
-            ),
-            (
-                "SecretsErrorException",
-                "",
-                400,
-                Kind::Configuration,
-                No,
-                "`username` and `password`",
-            ),
-            (
-                "InvalidSecretException",
-                "",
-                400,
-                Kind::Configuration,
-                No,
-                "`username` and `password`",
-            ),
-            (
-                "DatabaseNotFoundException",
-                "",
-                404,
-                Kind::Configuration,
-                No,
-                "ARNs",
-            ),
-            (
-                "NotFoundException",
-                "",
-                404,
-                Kind::Configuration,
-                No,
-                "ARNs",
-            ),
-            (
-                "InvalidResourceStateException",
-                "",
-                400,
-                Kind::Configuration,
-                No,
-                "ARNs",
-            ),
-            (
-                "AccessDeniedException",
-                "",
-                403,
-                Kind::Login,
-                No,
-                "rds-data:*",
-            ),
-            (
-                "ForbiddenException",
-                "",
-                403,
-                Kind::Login,
-                No,
-                "secretsmanager:GetSecretValue",
-            ),
-            (
-                "InvalidSignatureException",
-                "",
-                403,
-                Kind::Login,
-                No,
-                "clock",
-            ),
-            (
-                "InternalFailure",
-                "",
-                500,
-                Kind::Disconnected,
-                Unknown,
-                "`infinity`",
-            ),
-            (
-                "InternalFailure",
-                "text",
-                500,
-                Kind::Disconnected,
-                Unknown,
-                "",
-            ),
-            (
-                "InternalServerErrorException",
-                "",
-                500,
-                Kind::Disconnected,
-                Unknown,
-                "",
-            ),
-            (
-                "ServiceUnavailableError",
-                "",
-                503,
-                Kind::Disconnected,
-                Unknown,
-                "",
-            ),
-            (
-                "DatabaseUnavailableException",
-                "",
-                504,
-                Kind::Disconnected,
-                Unknown,
-                "",
-            ),
-        ] {
-            let (found, done, advice) = meaning(name, message, Some(status));
-            assert_eq!((found, done), (kind, executed), "{name}: {message}");
-            assert!(advice.contains(says), "{name}: {advice}");
-            assert_eq!(advice.is_empty(), says.is_empty(), "{name}: {advice}");
+    use aws_credential_types::Credentials;
+    use aws_sdk_rdsdata::config::Region;
+    use aws_sdk_rdsdata::config::http::HttpResponse;
+    use aws_sdk_rdsdata::error::ErrorMetadata;
+    use aws_sdk_rdsdata::operation::execute_statement::ExecuteStatementError;
+
+    use super::*;
+    use crate::data_api_error::{DataApiError, Executed};
+    use crate::kind::ErrorKind;
+
+    fn given() -> Sdk {
+        let config = aws_sdk_rdsdata::Config::builder().behavior_version_latest();
+        Sdk::from_conf(config.region(Region::new("eu-west-1")).build())
+    }
+
+    fn client(given: Option<Sdk>) -> Client {
+        Client::new(ClientSettings {
+            given,
+            timeout: Duration::from_secs(60),
+            ..ClientSettings::default()
+        })
+    }
+
+    fn exception(name: &str) -> SdkError<ExecuteStatementError> {
+        let error = ErrorMetadata::builder().code(name).build();
+        let response = HttpResponse::new(400.try_into().unwrap(), "".into());
+        SdkError::service_error(ExecuteStatementError::generic(error), response)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_that_was_cut_off_may_be_done_whatever_was_before() {
+        for before in ["ThrottlingException", "DatabaseResumingException"] {
+            let attempts = AtomicU32::new(0);
+            let client = client(Some(given()));
+            let result = client.call(Repeatable::IfNotExecuted, |_| {
+                let is_first = attempts.fetch_add(1, Ordering::Relaxed) == 0;
+                async move {
+                    match is_first {
+                        true => Err::<(), _>(exception(before)),
+                        false => std::future::pending().await,
+                    }
+                }
+            });
+            let error = result.await.unwrap_err();
+            let told = DataApiError::inside(&error).unwrap();
+            assert_eq!(told.executed(), Executed::Unknown, "{told}");
+            let said = told.to_string();
+            assert!(
+                said.contains("no answer within 60.0s; before that"),
+                "{said}"
+            );
+            assert!(said.contains(before), "{said}");
         }
     }
 
-    #[test]
-    fn a_type_is_named_with_what_to_write() {
-        let advice = |name| {
-            unsupported_type(&format!(
-                "The result contains the unsupported data type {name}."
-            ))
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_without_an_answer_leaves_its_doubt() {
+        let attempts = AtomicU32::new(0);
+        let client = client(Some(given()));
+        let result = client.call(Repeatable::Always, |_| {
+            let is_first = attempts.fetch_add(1, Ordering::Relaxed) == 0;
+            let name = if is_first {
+                "InternalFailure"
+            } else {
+                "AccessDeniedException"
+            };
+            async move { Err::<(), _>(exception(name)) }
+        });
+        let error = result.await.unwrap_err();
+        let told = DataApiError::inside(&error).unwrap();
+        assert_eq!(told.executed(), Executed::Unknown, "{told}");
+        assert_eq!(told.name(), "AccessDeniedException");
+    }
+
+    /// Answers one request on each connection, and closes it when it is told to.
+    fn server() -> (String, mpsc::Receiver<String>, mpsc::SyncSender<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let (asked, requests) = mpsc::channel();
+        let (close, told) = mpsc::sync_channel(0);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = BufReader::new(stream.unwrap());
+                let request = read(&mut stream);
+                let answer =
+                    "HTTP/1.1 200 OK\r\ncontent-length: 21\r\n\r\n{\"transactionId\":\"t\"}";
+                write!(stream.get_mut(), "{answer}").unwrap();
+                let told = told.recv();
+                drop(stream);
+                if told.is_err() || asked.send(request).is_err() {
+                    return;
+                }
+            }
+        });
+        (endpoint, requests, close)
+    }
+
+    fn read(stream: &mut BufReader<TcpStream>) -> String {
+        let (mut request, mut length) = (String::new(), 0);
+        while !request.ends_with("\r\n\r\n") {
+            let mut line = String::new();
+            stream.read_line(&mut line).unwrap();
+            if let Some(told) = line.strip_prefix("content-length: ") {
+                length = told.trim().parse().unwrap();
+            }
+            request += &line;
+        }
+        stream.read_exact(&mut vec![0; length]).unwrap();
+        request
+    }
+
+    fn settings(endpoint: String) -> ClientSettings {
+        let keys = Credentials::new("AKIDOURS", "secret", None, None, "test");
+        ClientSettings {
+            region: Some("eu-central-1".to_owned()),
+            credentials: Some(SharedCredentialsProvider::new(keys)),
+            endpoint: Some(endpoint),
+            timeout: Duration::from_secs(20),
+            ..ClientSettings::default()
+        }
+    }
+
+    async fn begin(client: &Client) -> Result<Option<String>, Error> {
+        let begun = client.call(Repeatable::IfNotExecuted, |sdk| {
+            let begin = sdk.begin_transaction();
+            begin.resource_arn("arn:aws:a").secret_arn("b").send()
+        });
+        Ok(begun.await?.transaction_id)
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_closed_in_a_freeze_is_not_used_again() {
+        let (endpoint, requests, close) = server();
+        let clock = Clock::manual(SystemTime::UNIX_EPOCH);
+        let client = Client::new(ClientSettings {
+            clock: clock.clone(),
+            ..settings(endpoint)
+        });
+        for _ in 0..3 {
+            let id = begin(&client).await.unwrap();
+            assert_eq!(id.as_deref(), Some("t"));
+            // It goes back to the pool of connections.
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            // The runtime stands still meanwhile, and does not see the close.
+            close.send(()).unwrap();
+            requests.recv().unwrap();
+            clock.freeze(Duration::from_secs(6));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_not_sent_is_not_done() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // It speaks no TLS.
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let _ = stream
+                    .unwrap()
+                    .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+            }
+        });
+        let unknown = format!("https://{}.invalid", "x".repeat(64));
+        for (endpoint, kind) in [
+            (format!("https://127.0.0.1:{port}"), ErrorKind::Tls),
+            (unknown, ErrorKind::Unavailable),
+        ] {
+            let sdk = Client::new(settings(endpoint)).connect().await;
+            let begin = sdk.begin_transaction().resource_arn("arn:aws:a");
+            let error = begin.secret_arn("b").send().await.unwrap_err();
+            let error = Error::from(understand(&error));
+            let told = DataApiError::inside(&error).unwrap();
+            assert_eq!((told.kind, told.executed()), (kind, Executed::No), "{told}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_was_given_takes_what_the_options_say() {
+        let (endpoint, requests, close) = server();
+        let client = Client::new(ClientSettings {
+            given: Some(given()),
+            ..settings(endpoint)
+        });
+        begin(&client).await.unwrap();
+        close.send(()).unwrap();
+        let request = requests.recv().unwrap();
+        assert!(request.contains("Credential=AKIDOURS/"), "{request}");
+        assert!(request.contains("/eu-central-1/rds-data/"), "{request}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_configuration_is_read_within_the_time_of_the_call() {
+        let client = client(None);
+        let reading = client.sdk.get_or_init(std::future::pending);
+        let error = tokio::select! {
+            biased;
+            _ = reading => unreachable!(),
+            begun = begin(&client) => begun.unwrap_err(),
         };
-        let interval = advice("INTERVAL").unwrap();
-        assert!(interval.contains("`interval`: cast"), "{interval}");
-        assert!(advice("GEOMETRY").unwrap().contains("ST_AsText"));
-        assert_eq!(unsupported_type("something else"), None);
+        let told = DataApiError::inside(&error).unwrap();
+        assert_eq!(told.executed(), Executed::No);
+        assert!(
+            told.to_string().contains("was not read within 60.0s"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_password_in_an_endpoint_is_not_shown() {
+        for endpoint in [
+            "http://user:hunter2@proxy:8080/a?b=hunter2",
+            "user:hunter2@proxy",
+        ] {
+            let options: crate::data_api::DataApiConnectOptions<crate::data_api::Postgres> =
+                crate::data_api::DataApiConnectOptions::new("arn:aws:a", "b")
+                    .endpoint_url(endpoint);
+            let shown = format!("{options:?} {:?}", options.shared_client());
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+        let shown = format!(
+            "{:?}",
+            settings("http://user:hunter2@proxy:8080".to_owned())
+        );
+        assert!(shown.contains("\"http://proxy:8080\""), "{shown}");
     }
 }

@@ -24,6 +24,7 @@ use std::marker::PhantomData;
 
 use sqlx_core::database::{Database, HasStatementCache};
 
+mod answer;
 mod arguments;
 mod batch;
 mod by_key;
@@ -32,6 +33,7 @@ mod connection;
 mod cursor;
 mod databases;
 mod engine;
+mod http;
 mod idempotent;
 mod limits;
 mod lock;

@@ -95,13 +95,14 @@ impl<E: DataApiEngine> DataApiConnectOptions<E> {
         self
     }
 
-    /// The region. Default: the cluster ARN's.
+    /// The region. Default: that of a [`client`](Self::client) that is given, or the cluster ARN's.
     #[must_use]
     pub fn region(self, region: impl Into<String>) -> Self {
         self.with(|settings| settings.region = Some(region.into()))
     }
 
-    /// AWS credentials. Default: the AWS SDK's chain.
+    /// AWS credentials. Default: those of a [`client`](Self::client) that is given, or the AWS SDK's
+    /// chain.
     #[must_use]
     pub fn credentials_provider(self, provider: impl ProvideCredentials + 'static) -> Self {
         let provider = SharedCredentialsProvider::new(provider);
@@ -114,8 +115,10 @@ impl<E: DataApiEngine> DataApiConnectOptions<E> {
         self.with(|settings| settings.endpoint = Some(url.into()))
     }
 
-    /// A client of the AWS SDK, with settings of its own but for retries, which are switched off:
-    /// they write rows twice.
+    /// A client of the AWS SDK, with settings of its own where these options have none.
+    ///
+    /// Its retries are switched off: they write rows twice.
+    /// Its HTTP client is left as it is, with connections that may have been closed in a freeze.
     #[must_use]
     pub fn client(self, client: aws_sdk_rdsdata::Client) -> Self {
         self.with(|settings| settings.given = Some(client))
@@ -144,7 +147,12 @@ impl<E: DataApiEngine> DataApiConnectOptions<E> {
     pub(crate) fn shared_client(&self) -> &Arc<Client> {
         self.client.get_or_init(|| {
             let mut settings = self.settings.clone();
-            if settings.region.is_none() {
+            // The region of a client that was given is its own.
+            let theirs = settings
+                .given
+                .as_ref()
+                .and_then(|sdk| sdk.config().region());
+            if settings.region.is_none() && theirs.is_none() {
                 settings.region = self.region_of_arn();
             }
             Arc::new(Client::new(settings))
@@ -294,9 +302,7 @@ impl<E> fmt::Debug for DataApiConnectOptions<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DataApiConnectOptions")
             .field("target", &self.target)
-            .field("region", &self.settings.region)
-            .field("endpoint", &self.settings.endpoint)
-            .field("timeout", &self.settings.timeout)
+            .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,7 @@
 //! A field of a row.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::marker::PhantomData;
 
 use aws_sdk_rdsdata::types::Field;
@@ -10,7 +11,7 @@ use sqlx_core::value::{Value, ValueRef};
 use super::{DataApi, DataApiEngine, DataApiTypeInfo};
 
 /// A value that is its own.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DataApiValue<E> {
     field: Field,
     type_info: DataApiTypeInfo,
@@ -18,7 +19,7 @@ pub struct DataApiValue<E> {
 }
 
 /// A value in a row.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct DataApiValueRef<'r, E> {
     field: &'r Field,
     type_info: &'r DataApiTypeInfo,
@@ -102,5 +103,49 @@ impl<'r, E: DataApiEngine> ValueRef<'r> for DataApiValueRef<'r, E> {
 
     fn is_null(&self) -> bool {
         matches!(self.field, Field::IsNull(_))
+    }
+}
+
+/// The value itself is not shown: it is the app's users'.
+impl<E> fmt::Debug for DataApiValueRef<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataApiValueRef")
+            .field("type_info", self.type_info)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<E> fmt::Debug for DataApiValue<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataApiValue")
+            .field("type_info", &self.type_info)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data_api::Postgres;
+
+    #[derive(Debug)]
+    enum Mood {
+        Happy,
+    }
+
+    crate::data_api_enum!(Mood as "mood" { Happy = "happy" });
+
+    #[test]
+    fn a_value_is_not_shown() {
+        let field = Field::StringValue("hunter2".to_owned());
+        let type_info = DataApiTypeInfo::with_name("mood");
+        let value = DataApiValueRef::<Postgres>::new(&field, &type_info);
+        let shown = format!("{value:?} {:?}", ValueRef::to_owned(&value));
+        let error = <Mood as sqlx_core::decode::Decode<DataApi<Postgres>>>::decode(value);
+        let shown = format!("{shown} {:?}", error.unwrap_err());
+        assert!(
+            shown.contains("mood") && !shown.contains("hunter2"),
+            "{shown}"
+        );
     }
 }

@@ -294,6 +294,37 @@ async fn a_transaction_that_is_busy_is_waited_for() {
     assert_eq!(stage.sandbox.data_api().transactions(), 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_users_write_is_no_word_of_the_service() {
+    let (_stage, pool) = postgres().await;
+    for text in [
+        "Transaction is still running a query",
+        "Communications link failure",
+        "a; Position: five",
+    ] {
+        let error = query("SELECT $1::int").bind(text).execute(&pool).await;
+        let error = error.unwrap_err().into_database_error().unwrap();
+        assert_eq!(error.code().as_deref(), Some("22P02"), "{error}");
+        assert!(error.message().contains(text), "{error}");
+    }
+    let raise = "DO $$ BEGIN RAISE 'no Hint: given here'; END $$";
+    let error = pool.execute(raise).await.unwrap_err();
+    assert_eq!(
+        error.as_database_error().unwrap().message(),
+        "no Hint: given here"
+    );
+    let (_stage, pool) = mysql().await;
+    pool.execute("CREATE TABLE tags (tag varchar(50), UNIQUE KEY tag (tag))")
+        .await
+        .unwrap();
+    let insert = || query("INSERT INTO tags VALUES (?)").bind("; Position: 5");
+    insert().execute(&pool).await.unwrap();
+    let error = insert().execute(&pool).await.unwrap_err();
+    let error = error.as_database_error().unwrap();
+    assert!(error.message().contains("; Position: 5"), "{error}");
+    assert_eq!(error.constraint(), Some("tag"));
+}
+
 async fn until_one_waits(watcher: &mut sqlx::PgConnection) {
     let waiting = "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database \
                    WHERE NOT granted AND datname = current_database()";

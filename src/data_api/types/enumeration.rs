@@ -80,8 +80,13 @@ macro_rules! data_api_enum {
                 >>::decode(value)?;
                 match text {
                     $($text => ::std::result::Result::Ok(Self::$variant),)+
-                    other => ::std::result::Result::Err(
-                        ::std::format!("`{other}` is no {}", $name).into(),
+                    // The text is not repeated: it may be anything.
+                    _ => ::std::result::Result::Err(
+                        ::std::concat!(
+                            "the text is none of `", $name, "`: the enum in Rust has ",
+                            "no variant for it"
+                        )
+                        .into(),
                     ),
                 }
             }
