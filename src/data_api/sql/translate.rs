@@ -68,6 +68,7 @@ mod tests {
     use super::super::corpus;
     use super::super::statements::Ends;
     use super::super::token::{Quoting, TokenKind, is_of_name, tokens};
+    use super::super::writer::selects;
     use super::*;
     use Dialect::{MySql, Postgres};
 
@@ -114,6 +115,11 @@ mod tests {
         let sent = |sql, arguments| translate(Postgres, sql, arguments, cast).unwrap();
         assert_eq!(sent("select $1::int", 1), "select CAST(:p1 AS int4)::int");
         assert_eq!(sent("select a[1:$1]", 1), "select a[1 : CAST(:p1 AS int4)]");
+        assert_eq!(
+            sent("select $1[1], $1 -- a\n [1:$2], $2.*", 2),
+            "select (CAST(:p1 AS int4))[1], (CAST(:p1 AS int4)) -- a\n [1 : CAST(:p2 AS int4)], \
+             (CAST(:p2 AS int4)).*"
+        );
         assert_eq!(
             sent("select $1and $2", 2),
             "select CAST(:p1 AS int4)and CAST(:p2 AS int4)"
@@ -251,7 +257,8 @@ mod tests {
         let mut ends = Ends::new(dialect, sql);
         let mut code: Vec<String> = Vec::new();
         let mut after_colon = false;
-        for token in tokens(dialect, sql) {
+        let mut tokens = tokens(dialect, sql);
+        while let Some(token) = tokens.next() {
             let text = token.text(sql);
             let is_name = text
                 .strip_prefix('p')
@@ -260,7 +267,14 @@ mod tests {
             } else if let TokenKind::Placeholder(number) = token.kind
                 && ends.takes_parameters()
             {
-                code.push(format!(":p{number}"));
+                let next = tokens.clone().find(|token| !token.kind.is_blank());
+                let selected = next.is_some_and(|next| selects(next.text(sql)));
+                let parts = if selected && dialect == Postgres {
+                    vec!["(".to_owned(), format!(":p{number}"), ")".to_owned()]
+                } else {
+                    vec![format!(":p{number}")]
+                };
+                code.extend(parts);
             } else if let TokenKind::Literal(Quoting::Dollar { delimiter }) = token.kind
                 && text.len() >= 2 * delimiter
                 && text.ends_with(&text[..delimiter])

@@ -62,7 +62,18 @@ impl<'a> Writer<'a> {
                 TokenKind::Placeholder(0) => return Err(TranslateError::Zero),
                 TokenKind::Placeholder(number) => {
                     self.part();
+                    let selected = self.dialect == Dialect::Postgres
+                        && tokens
+                            .clone()
+                            .find(|token| !token.kind.is_blank())
+                            .is_some_and(|token| selects(token.text(self.sql)));
+                    if selected {
+                        self.text.push('(');
+                    }
                     parameter(number, &mut self.text);
+                    if selected {
+                        self.text.push(')');
+                    }
                     // `:p1and` would be another parameter.
                     if next.is_some_and(|next| is_of_name(self.first_byte(next))) {
                         self.part();
@@ -231,6 +242,12 @@ impl<'a> Writer<'a> {
         let text = token.text(self.sql);
         token.kind == TokenKind::Word && words.iter().any(|word| word.eq_ignore_ascii_case(text))
     }
+}
+
+/// Whether it begins what selects a part of a value, which PostgreSQL takes behind a placeholder but
+/// not behind a `CAST`.
+pub(super) fn selects(text: &str) -> bool {
+    matches!(text, "[" | ".")
 }
 
 fn is_dollar_quoted(token: Token) -> bool {
