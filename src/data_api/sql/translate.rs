@@ -68,7 +68,6 @@ mod tests {
     use super::super::corpus;
     use super::super::statements::Ends;
     use super::super::token::{Quoting, TokenKind, is_of_name, tokens};
-    use super::super::writer::selects;
     use super::*;
     use Dialect::{MySql, Postgres};
 
@@ -267,14 +266,12 @@ mod tests {
             } else if let TokenKind::Placeholder(number) = token.kind
                 && ends.takes_parameters()
             {
-                let next = tokens.clone().find(|token| !token.kind.is_blank());
-                let selected = next.is_some_and(|next| selects(next.text(sql)));
-                let parts = if selected && dialect == Postgres {
-                    vec!["(".to_owned(), format!(":p{number}"), ")".to_owned()]
+                let parameter = format!(":p{number}");
+                if Writer::new(dialect, sql).selects(tokens.clone()) {
+                    code.extend(["(".to_owned(), parameter, ")".to_owned()]);
                 } else {
-                    vec![format!(":p{number}")]
-                };
-                code.extend(parts);
+                    code.push(parameter);
+                }
             } else if let TokenKind::Literal(Quoting::Dollar { delimiter }) = token.kind
                 && text.len() >= 2 * delimiter
                 && text.ends_with(&text[..delimiter])

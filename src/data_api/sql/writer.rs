@@ -62,11 +62,7 @@ impl<'a> Writer<'a> {
                 TokenKind::Placeholder(0) => return Err(TranslateError::Zero),
                 TokenKind::Placeholder(number) => {
                     self.part();
-                    let selected = self.dialect == Dialect::Postgres
-                        && tokens
-                            .clone()
-                            .find(|token| !token.kind.is_blank())
-                            .is_some_and(|token| selects(token.text(self.sql)));
+                    let selected = self.selects(tokens.clone());
                     if selected {
                         self.text.push('(');
                     }
@@ -212,6 +208,16 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Whether a part is selected of what stands before these tokens, as by `[1]` or `.name`.
+    ///
+    /// PostgreSQL takes that behind a placeholder, but not behind a `CAST`.
+    pub(super) fn selects(&self, mut rest: impl Iterator<Item = Token>) -> bool {
+        self.dialect == Dialect::Postgres
+            && rest
+                .find(|token| !token.kind.is_blank())
+                .is_some_and(|token| matches!(token.text(self.sql), "[" | "."))
+    }
+
     fn named(&self, token: Token) -> TranslateError {
         let text = token.text(self.sql);
         let name = text.split(|c: char| c.is_ascii() && !is_of_name(c as u8));
@@ -242,12 +248,6 @@ impl<'a> Writer<'a> {
         let text = token.text(self.sql);
         token.kind == TokenKind::Word && words.iter().any(|word| word.eq_ignore_ascii_case(text))
     }
-}
-
-/// Whether it begins what selects a part of a value, which PostgreSQL takes behind a placeholder but
-/// not behind a `CAST`.
-pub(super) fn selects(text: &str) -> bool {
-    matches!(text, "[" | ".")
 }
 
 fn is_dollar_quoted(token: Token) -> bool {
