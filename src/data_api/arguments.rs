@@ -138,22 +138,43 @@ impl<E: DataApiEngine> DataApiArguments<E> {
     }
 }
 
-/// PostgreSQL needs none beside its casts.
+/// PostgreSQL needs none beside its casts, and MySQL none for dates and times: it reads their text by
+/// what it is for, while a hint is documented with no more than milliseconds.
 fn hint<E: DataApiEngine>(field: &Field, type_info: &DataApiTypeInfo) -> Option<TypeHint> {
     if E::DIALECT == Dialect::Postgres || !matches!(field, Field::StringValue(_)) {
         return None;
     }
-    match type_info.as_str() {
-        "DATE" => Some(TypeHint::Date),
-        "TIME" => Some(TypeHint::Time),
-        "DATETIME" | "TIMESTAMP" => Some(TypeHint::Timestamp),
-        "DECIMAL" | "BIGINT UNSIGNED" => Some(TypeHint::Decimal),
-        _ => None,
-    }
+    matches!(type_info.as_str(), "DECIMAL" | "BIGINT UNSIGNED").then_some(TypeHint::Decimal)
 }
 
 impl<E: DataApiEngine> IntoArguments<DataApi<E>> for DataApiArguments<E> {
     fn into_arguments(self) -> Self {
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data_api::MySql;
+
+    #[test]
+    fn only_numbers_as_text_are_hinted() {
+        let text = Field::StringValue(String::new());
+        for (name, expected) in [
+            ("DATE", None),
+            ("TIME", None),
+            ("DATETIME", None),
+            ("TIMESTAMP", None),
+            ("VARCHAR", None),
+            ("DECIMAL", Some(TypeHint::Decimal)),
+            ("BIGINT UNSIGNED", Some(TypeHint::Decimal)),
+        ] {
+            let found = hint::<MySql>(&text, &DataApiTypeInfo::with_name(name));
+            assert_eq!(found, expected, "{name}");
+        }
+        let number = Field::LongValue(1);
+        let unsigned = DataApiTypeInfo::with_name("BIGINT UNSIGNED");
+        assert_eq!(hint::<MySql>(&number, &unsigned), None);
     }
 }

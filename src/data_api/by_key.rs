@@ -18,7 +18,8 @@ use crate::data_api_error::DataApiError;
 /// the page before.
 ///
 /// `start` is a key before the first. `query` is given the key to begin after and a limit, and
-/// `key` tells a row's. It ends with a page that is empty.
+/// `key` tells a row's. It ends with a page that is empty, which is a request more: a short page may
+/// be cut by a limit of the query's own, and rows behind it would be lost.
 ///
 /// ```no_run
 /// # use sqlx_rds::data_api::{self, DataApiConnection, MySql};

@@ -22,6 +22,10 @@ use crate::error::ConfigError;
 ///
 /// As a URL: `rds-data://CLUSTER_ARN/DATABASE?secret-arn=SECRET_ARN`, with `region` where it is not
 /// the ARN's and `endpoint` for a stand-in. `rds-data:///DATABASE?resource-arn=..` is the same.
+///
+/// What goes by [`Url`], such as [`ConnectOptions::from_url`], takes the colons of the first ARN for
+/// a port's: there it is `rds-data:///DATABASE?resource-arn=..`, or each colon is written `%3A`.
+/// A `+` stands for itself everywhere, since ARNs may have it.
 pub struct DataApiConnectOptions<E> {
     pub(crate) target: Target,
     settings: ClientSettings,
@@ -177,7 +181,10 @@ impl<E: DataApiEngine> DataApiConnectOptions<E> {
                 "the Data API logs in with a secret; write `?secret-arn=`, with its ARN",
             ));
         }
-        if database.as_ref().is_some_and(|name| name.len() > 64) {
+        if database
+            .as_ref()
+            .is_some_and(|name| name.chars().count() > 64)
+        {
             return Err(ConfigError::OutOfRange {
                 setting: "database",
                 given: "a name of more than 64 characters".to_owned(),
@@ -196,24 +203,27 @@ impl<E: DataApiEngine> DataApiConnectOptions<E> {
         })?;
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (arn, database) = place.split_once('/').unwrap_or((place, ""));
-        let mut options = Self::new(arn, "");
+        let mut options = Self::new(percent_decoded(arn), "");
         if !database.is_empty() {
             options.target.database = Some(percent_decoded(database));
         }
-        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        for (key, value) in form_urlencoded::parse(query.replace('+', "%2B").as_bytes()) {
             let value = value.into_owned();
+            if value.is_empty() {
+                return Err(unfit(&format!(
+                    "`{key}` is empty; give it, or leave it out"
+                )));
+            }
             match &*key {
                 "resource-arn" => options.target.resource_arn = value,
                 "secret-arn" => options.target.secret_arn = value,
                 "region" => options.settings.region = Some(value),
                 "endpoint" => options.settings.endpoint = Some(value),
                 _ => {
-                    return Err(ConfigError::Url {
-                        reason: format!(
-                            "`{key}` is not known; there are `secret-arn`, `resource-arn`, \
-                             `region` and `endpoint`"
-                        ),
-                    });
+                    return Err(unfit(&format!(
+                        "`{key}` is not known; there are `secret-arn`, `resource-arn`, `region` \
+                         and `endpoint`"
+                    )));
                 }
             }
         }
@@ -240,6 +250,17 @@ fn percent_decoded(text: &str) -> String {
         .map_or(String::new(), |(name, _)| name.into_owned())
 }
 
+fn without_login(endpoint: &str) -> String {
+    match Url::parse(endpoint) {
+        Ok(mut url) if url.authority().contains('@') => {
+            // Both are there, or have a place to be.
+            let _ = (url.set_username(""), url.set_password(None));
+            url.into()
+        }
+        _ => endpoint.to_owned(),
+    }
+}
+
 impl<E: DataApiEngine> FromStr for DataApiConnectOptions<E> {
     type Err = Error;
 
@@ -255,13 +276,24 @@ impl<E: DataApiEngine> ConnectOptions for DataApiConnectOptions<E> {
         url.as_str().parse()
     }
 
+    /// Without credentials, a client and the timeout, which have no place in it; nor has a login at
+    /// the endpoint.
     fn to_url_lossy(&self) -> Url {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("resource-arn", &self.target.resource_arn);
         query.append_pair("secret-arn", &self.target.secret_arn);
+        if let Some(region) = &self.settings.region {
+            query.append_pair("region", region);
+        }
+        if let Some(endpoint) = &self.settings.endpoint {
+            query.append_pair("endpoint", &without_login(endpoint));
+        }
+        let database = self.target.database.as_deref().unwrap_or_default();
+        let database: String = form_urlencoded::byte_serialize(database.as_bytes()).collect();
         let mut url = Url::parse("rds-data:///").unwrap_or_else(|_| unreachable!());
-        url.set_path(self.target.database.as_deref().unwrap_or_default());
-        url.set_query(Some(&query.finish()));
+        // Of a form, in which a blank is a `+`.
+        url.set_path(&database.replace('+', "%20"));
+        url.set_query(Some(&query.finish().replace('+', "%20")));
         url
     }
 

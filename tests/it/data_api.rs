@@ -499,16 +499,68 @@ fn urls_that_cannot_work_are_refused() {
             "rds-data://arn:aws:rds:eu-west-1:1:cluster:c/db?secretArn=x",
             "`secretArn` is not known",
         ),
+        (
+            "rds-data://arn:aws:rds:eu-west-1:1:cluster:c/db?secret-arn=arn:a&region=",
+            "`region` is empty",
+        ),
     ] {
         let error = url
             .parse::<DataApiConnectOptions<data_api::Postgres>>()
             .unwrap_err();
         assert!(error.to_string().contains(says), "{url}: {error}");
     }
-    let url = "rds-data://arn:aws:rds:eu-west-1:1:cluster:c/a%20b+c=%2F?secret-arn=arn:aws:x:y";
-    let options: DataApiConnectOptions<data_api::Postgres> = url.parse().unwrap();
-    let again = DataApiConnectOptions::<data_api::Postgres>::from_url(&options.to_url_lossy());
-    let shown = format!("{options:?}");
-    assert!(shown.contains("\"a b+c=/\""), "{shown}");
-    assert_eq!(format!("{:?}", again.unwrap()), shown);
+}
+
+#[test]
+fn urls_lead_to_where_they_came_from() {
+    type Options = DataApiConnectOptions<data_api::Postgres>;
+    let arn = "arn:aws:rds:eu-west-1:1:cluster:c";
+    let escaped = arn.replace(':', "%3A");
+    let long = "é".repeat(64);
+    let secret = "arn:aws:secretsmanager:eu-west-1:1:secret:a+b@c=d-a1b2c3";
+    for (url, shown) in [
+        (
+            format!("rds-data://{arn}/a%20b+c=%2F%2525?secret-arn={secret}"),
+            "\"a b+c=/%25\"",
+        ),
+        (format!("rds-data://{escaped}/db?secret-arn={secret}"), arn),
+        (
+            format!("rds-data:///db?resource-arn={arn}&secret-arn={secret}"),
+            arn,
+        ),
+        (
+            format!("rds-data://{arn}/{long}?secret-arn={secret}"),
+            &*long,
+        ),
+        (
+            format!("rds-data://{arn}/db?secret-arn={secret}&region=eu-north-1"),
+            "eu-north-1",
+        ),
+        (
+            format!("rds-data://{arn}/db?secret-arn={secret}&endpoint=http://[::1]:4566/a%2520b"),
+            "http://[::1]:4566/a%20b",
+        ),
+    ] {
+        let options: Options = url.parse().unwrap();
+        let debug = format!("{options:?}");
+        assert!(
+            debug.contains(shown) && debug.contains(secret) && debug.contains(arn),
+            "{debug}"
+        );
+        let again = Options::from_url(&options.to_url_lossy()).unwrap();
+        assert_eq!(format!("{again:?}"), debug);
+    }
+    // As a `Url` has it.
+    let url = format!("rds-data://{escaped}/db?secret-arn={secret}")
+        .parse()
+        .unwrap();
+    let debug = format!("{:?}", Options::from_url(&url).unwrap());
+    assert!(debug.contains(&format!("\"{arn}\"")), "{debug}");
+    let url = format!("rds-data://{arn}/db?secret-arn=a&endpoint=http://user:hunter2@proxy:1");
+    let url = url.parse::<Options>().unwrap().to_url_lossy();
+    assert!(
+        url.as_str()
+            .ends_with("&endpoint=http%3A%2F%2Fproxy%3A1%2F"),
+        "{url}"
+    );
 }

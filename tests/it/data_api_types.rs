@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -178,15 +179,19 @@ async fn types_of_postgres_are_those_of_sqlx() {
     );
     let day = NaiveDate::from_ymd_opt(2024, 2, 29).unwrap();
     let time = NaiveTime::from_hms_micro_opt(23, 59, 59, 123_456).unwrap();
-    same!(
-        NaiveDate,
-        "date",
-        day,
-        NaiveDate::from_ymd_opt(1, 1, 1).unwrap()
-    );
+    let years = [1, 9999, 10_000, 262_142, 0, -1, -4712];
+    let years = years.map(|year| NaiveDate::from_ymd_opt(year, 2, 28).unwrap());
+    for day in [day].into_iter().chain(years) {
+        same!(NaiveDate, "date", day);
+        same!(Vec<NaiveDate>, "date[]", vec![day]);
+        for time in [time, NaiveTime::MIN] {
+            let at = day.and_time(time);
+            same!(NaiveDateTime, "timestamp", at);
+            same!(DateTime<Utc>, "timestamptz", at.and_utc());
+            same!(Vec<DateTime<Utc>>, "timestamptz[]", vec![at.and_utc()]);
+        }
+    }
     same!(NaiveTime, "time", time, NaiveTime::MIN);
-    same!(NaiveDateTime, "timestamp", day.and_time(time));
-    same!(DateTime<Utc>, "timestamptz", day.and_time(time).and_utc());
     same!(
         Json<HashMap<String, i32>>,
         "jsonb",
@@ -201,14 +206,17 @@ async fn types_of_postgres_are_those_of_sqlx() {
     same!(Mood, "mood", Mood::Happy, Mood::Sad);
     let day = Date::from_ordinal_date(2024, 60).unwrap();
     let time = Time::from_hms_micro(0, 0, 1, 1).unwrap();
-    same!(Date, "date", day);
+    let years = [9999, 1, 0, -43].map(|year| Date::from_ordinal_date(year, 60).unwrap());
+    for day in [day].into_iter().chain(years) {
+        same!(Date, "date", day);
+        same!(PrimitiveDateTime, "timestamp", day.with_time(time));
+        same!(
+            OffsetDateTime,
+            "timestamptz",
+            day.with_hms_milli(12, 0, 0, 500).unwrap().assume_utc()
+        );
+    }
     same!(Time, "time", time, Time::MIDNIGHT);
-    same!(PrimitiveDateTime, "timestamp", day.with_time(time));
-    same!(
-        OffsetDateTime,
-        "timestamptz",
-        day.with_hms_milli(12, 0, 0, 500).unwrap().assume_utc()
-    );
 
     same!(Vec<i32>, "int4[]", vec![], vec![1, -2]);
     same!([i32; 2], "int4[]", [1, -2]);
@@ -442,6 +450,19 @@ async fn what_has_no_form_is_refused_with_what_to_write() {
     let long = query_scalar::<_, Decimal>("SELECT 0.12345678901234567890123456789012345");
     let error = long.fetch_one(&pool).await.unwrap_err().to_string();
     assert!(error.contains("precision"), "{error}");
+    let midnight = query_scalar::<_, NaiveTime>("SELECT time '24:00'");
+    let error = midnight.fetch_one(&pool).await.unwrap_err();
+    assert!(matches!(error, sqlx::Error::ColumnDecode { .. }), "{error}");
+    let huge = query("SELECT $1").bind("1e131072".parse::<BigDecimal>().unwrap());
+    let error = huge.execute(&pool).await.unwrap_err();
+    assert!(matches!(error, sqlx::Error::Encode(_)), "{error}");
+    let largest = BigDecimal::from_str("-1e131071").unwrap();
+    let smallest = BigDecimal::from_str("1e-16383").unwrap();
+    for number in [largest, smallest] {
+        let bound = query_scalar("SELECT $1").bind(number.clone());
+        let found: BigDecimal = bound.fetch_one(&pool).await.unwrap();
+        assert_eq!(found, number);
+    }
     let address: IpAddr = query_scalar("SELECT $1")
         .bind(IpAddr::from([10, 0, 0, 1]))
         .fetch_one(&pool)
@@ -454,6 +475,20 @@ async fn what_has_no_form_is_refused_with_what_to_write() {
         .await
         .unwrap();
     assert_eq!(range, "[1,3)");
+}
+
+/// A cast stands around each placeholder.
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_of_what_is_bound_are_taken_as_on_a_connection() {
+    let (stage, pool) = postgres().await;
+    let mut direct = direct_postgres(&stage).await;
+    let sql = "SELECT $1[1], $1 /* a */ [2:$2]";
+    let ours = sqlx::query_as(sql).bind([7, 8, 9]).bind(3);
+    let ours: (i32, Vec<i32>) = ours.fetch_one(&pool).await.unwrap();
+    let theirs = sqlx::query_as(sql).bind([7, 8, 9]).bind(3);
+    let theirs: (i32, Vec<i32>) = theirs.fetch_one(&mut direct).await.unwrap();
+    assert_eq!(ours, (7, vec![8, 9]));
+    assert_eq!(theirs, ours);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -538,6 +573,13 @@ async fn types_of_mysql_are_those_of_sqlx() {
         "decimal(65, 30)",
         "1.000000000000000000000000000001".parse().unwrap()
     );
+    // Rounded, as by sqlx's own driver.
+    let third = (BigDecimal::from(1) / BigDecimal::from(3)).with_prec(100);
+    let sql = "SELECT CAST(? AS decimal(10, 4))";
+    let ours = query_scalar::<_, BigDecimal>(sql).bind(third.clone());
+    let ours = ours.fetch_one(&pool).await.unwrap();
+    let theirs = query_scalar::<_, BigDecimal>(sql).bind(third);
+    assert_eq!(ours, theirs.fetch_one(&mut direct).await.unwrap());
     same!(
         String,
         "varchar(50)",
@@ -795,12 +837,30 @@ async fn what_does_not_fit_on_mysql_is_refused() {
     .await
     .unwrap();
     assert_eq!(cast, (7, 5, "-26:03:04".to_owned()));
-    let nan = query("SELECT ?")
-        .bind(f64::NAN)
-        .execute(&pool)
-        .await
-        .unwrap_err();
-    assert!(matches!(nan, sqlx::Error::Encode(_)), "{nan:?}");
+    let year = NaiveDate::from_ymd_opt(10_000, 1, 1).unwrap();
+    let number = BigDecimal::from_str("1e65").unwrap();
+    for bound in [
+        query("SELECT ?").bind(f64::NAN),
+        query("SELECT ?").bind(year),
+        query("SELECT ?").bind(year.and_time(NaiveTime::MIN).and_utc()),
+        query("SELECT ?").bind(number),
+    ] {
+        let error = bound.execute(&pool).await.unwrap_err();
+        assert!(matches!(error, sqlx::Error::Encode(_)), "{error:?}");
+    }
+    // The service binds text, of which a function makes text.
+    let at = NaiveDate::from_ymd_opt(2024, 2, 29).unwrap();
+    let at = at.and_time(NaiveTime::MIN);
+    let mixed = query_scalar::<_, NaiveDateTime>("SELECT COALESCE(UTC_DATE(), ?)").bind(at);
+    let error = mixed.fetch_one(&pool).await.unwrap_err();
+    assert!(
+        matches!(error, sqlx::Error::ColumnDecode { .. }),
+        "{error:?}"
+    );
+    let cast = query_scalar::<_, NaiveDateTime>(
+        "SELECT COALESCE(CAST(NULL AS datetime), CAST(? AS datetime(6)))",
+    );
+    assert_eq!(cast.bind(at).fetch_one(&pool).await.unwrap(), at);
     let text = query_scalar::<_, Uuid>("SELECT '00000000-0000-0000-0000-000000000007'");
     let error = text.fetch_one(&pool).await.unwrap_err();
     assert!(error.to_string().contains("Hyphenated"), "{error}");

@@ -97,6 +97,17 @@ pub(crate) const POSTGRES: &[Case] = &[
         "select (array[1,2,3])[1 : :p1]",
     ),
     case(
+        "select $1::int[], $1[1], $1[1:$2], $1 /* a */ [2]",
+        2,
+        "select :p1::int[], (:p1)[1], (:p1)[1 : :p2], (:p1) /* a */ [2]",
+    ),
+    // Of no type that has fields.
+    wrong(
+        "select $1::int, $1.a",
+        "42809",
+        Some("select :p1::int, (:p1).a"),
+    ),
+    case(
         r#"select '{"a":1}'::jsonb ? $1"#,
         1,
         r#"select '{"a":1}'::jsonb ? :p1"#,

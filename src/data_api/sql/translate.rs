@@ -115,6 +115,11 @@ mod tests {
         assert_eq!(sent("select $1::int", 1), "select CAST(:p1 AS int4)::int");
         assert_eq!(sent("select a[1:$1]", 1), "select a[1 : CAST(:p1 AS int4)]");
         assert_eq!(
+            sent("select $1[1], $1 -- a\n [1:$2], $2.*", 2),
+            "select (CAST(:p1 AS int4))[1], (CAST(:p1 AS int4)) -- a\n [1 : CAST(:p2 AS int4)], \
+             (CAST(:p2 AS int4)).*"
+        );
+        assert_eq!(
             sent("select $1and $2", 2),
             "select CAST(:p1 AS int4)and CAST(:p2 AS int4)"
         );
@@ -251,7 +256,8 @@ mod tests {
         let mut ends = Ends::new(dialect, sql);
         let mut code: Vec<String> = Vec::new();
         let mut after_colon = false;
-        for token in tokens(dialect, sql) {
+        let mut tokens = tokens(dialect, sql);
+        while let Some(token) = tokens.next() {
             let text = token.text(sql);
             let is_name = text
                 .strip_prefix('p')
@@ -260,7 +266,12 @@ mod tests {
             } else if let TokenKind::Placeholder(number) = token.kind
                 && ends.takes_parameters()
             {
-                code.push(format!(":p{number}"));
+                let parameter = format!(":p{number}");
+                if Writer::new(dialect, sql).selects(tokens.clone()) {
+                    code.extend(["(".to_owned(), parameter, ")".to_owned()]);
+                } else {
+                    code.push(parameter);
+                }
             } else if let TokenKind::Literal(Quoting::Dollar { delimiter }) = token.kind
                 && text.len() >= 2 * delimiter
                 && text.ends_with(&text[..delimiter])

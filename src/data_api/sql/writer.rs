@@ -62,7 +62,14 @@ impl<'a> Writer<'a> {
                 TokenKind::Placeholder(0) => return Err(TranslateError::Zero),
                 TokenKind::Placeholder(number) => {
                     self.part();
+                    let selected = self.selects(tokens.clone());
+                    if selected {
+                        self.text.push('(');
+                    }
                     parameter(number, &mut self.text);
+                    if selected {
+                        self.text.push(')');
+                    }
                     // `:p1and` would be another parameter.
                     if next.is_some_and(|next| is_of_name(self.first_byte(next))) {
                         self.part();
@@ -199,6 +206,16 @@ impl<'a> Writer<'a> {
             Some(Bracket::Square | Bracket::Pairs) => follows_operand,
             Some(Bracket::Round) | None => false,
         }
+    }
+
+    /// Whether a part is selected of what stands before these tokens, as by `[1]` or `.name`.
+    ///
+    /// PostgreSQL takes that behind a placeholder, but not behind a `CAST`.
+    pub(super) fn selects(&self, mut rest: impl Iterator<Item = Token>) -> bool {
+        self.dialect == Dialect::Postgres
+            && rest
+                .find(|token| !token.kind.is_blank())
+                .is_some_and(|token| matches!(token.text(self.sql), "[" | "."))
     }
 
     fn named(&self, token: Token) -> TranslateError {

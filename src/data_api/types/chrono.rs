@@ -1,14 +1,14 @@
 //! chrono's dates and times.
 //!
 //! `timestamptz` comes as a time of UTC without saying so; PostgreSQL is told the offset, and MySQL,
-//! whose session is in UTC, the time there.
+//! whose session has to be in UTC, the time there.
 
 use sqlx_core::error::BoxDynError;
 use sqlx_core::types::chrono::{
     DateTime, FixedOffset, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc,
 };
 
-use super::{Dialect, Names, as_text};
+use super::{Dialect, Names, as_text, year};
 
 const DATE_TIME: Names = Names::new(&["timestamp"], &["DATETIME"]);
 const MOMENT: Names = Names::new(&["timestamptz"], &["TIMESTAMP", "DATETIME"]);
@@ -16,8 +16,8 @@ const MOMENT: Names = Names::new(&["timestamptz"], &["TIMESTAMP", "DATETIME"]);
 as_text!(
     NaiveDate,
     Names::new(&["date"], &["DATE"]),
-    |date, _| Ok(date.format("%Y-%m-%d").to_string()),
-    |text| Ok(NaiveDate::parse_from_str(text, "%Y-%m-%d")?)
+    |date, dialect| year::write(date.format("%Y-%m-%d").to_string(), dialect),
+    |text| Ok(NaiveDate::parse_from_str(&year::read(text), "%Y-%m-%d")?)
 );
 as_text!(
     NaiveTime,
@@ -28,7 +28,7 @@ as_text!(
 as_text!(
     NaiveDateTime,
     DATE_TIME,
-    |at, _| Ok(at.format("%Y-%m-%d %H:%M:%S%.6f").to_string()),
+    |at, dialect| year::write(at.format("%Y-%m-%d %H:%M:%S%.6f").to_string(), dialect),
     date_time
 );
 as_text!(DateTime<Utc>, MOMENT, moment, |text| Ok(
@@ -44,7 +44,11 @@ as_text!(DateTime<FixedOffset>, MOMENT, moment, |text| Ok(date_time(
 .fixed_offset()));
 
 fn date_time(text: &str) -> Result<NaiveDateTime, BoxDynError> {
-    Ok(NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f")?)
+    let text = year::read(text);
+    Ok(NaiveDateTime::parse_from_str(
+        &text,
+        "%Y-%m-%d %H:%M:%S%.f",
+    )?)
 }
 
 fn moment<Z: TimeZone>(at: &DateTime<Z>, dialect: Dialect) -> Result<String, BoxDynError> {
@@ -53,5 +57,6 @@ fn moment<Z: TimeZone>(at: &DateTime<Z>, dialect: Dialect) -> Result<String, Box
         Dialect::Postgres => "+00",
         Dialect::MySql => "",
     };
-    Ok(format!("{}{offset}", at.format("%Y-%m-%d %H:%M:%S%.6f")))
+    let at = format!("{}{offset}", at.format("%Y-%m-%d %H:%M:%S%.6f"));
+    year::write(at, dialect)
 }

@@ -22,6 +22,8 @@ mod text;
 mod time;
 #[cfg(feature = "uuid")]
 mod uuid;
+#[cfg(any(feature = "chrono", feature = "time"))]
+mod year;
 
 pub use self::array::DataApiHasArrayType;
 

@@ -5,7 +5,7 @@ use sqlx_core::types::time::{Date, OffsetDateTime, PrimitiveDateTime, Time, UtcO
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
-use super::{Dialect, Names, as_text};
+use super::{Dialect, Names, as_text, year};
 
 type Format = &'static [BorrowedFormatItem<'static>];
 
@@ -20,8 +20,8 @@ const READ: Format =
 as_text!(
     Date,
     Names::new(&["date"], &["DATE"]),
-    |date, _| Ok(date.format(DATE)?),
-    |text| Ok(Date::parse(text, DATE)?)
+    |date, dialect| year::write(date.format(DATE)?, dialect),
+    |text| Ok(Date::parse(&year::read(text), DATE)?)
 );
 as_text!(
     Time,
@@ -32,7 +32,7 @@ as_text!(
 as_text!(
     PrimitiveDateTime,
     Names::new(&["timestamp"], &["DATETIME"]),
-    |at, _| Ok(at.format(WRITE)?),
+    |at, dialect| year::write(at.format(WRITE)?, dialect),
     date_time
 );
 as_text!(
@@ -43,15 +43,16 @@ as_text!(
 );
 
 fn date_time(text: &str) -> Result<PrimitiveDateTime, BoxDynError> {
-    Ok(PrimitiveDateTime::parse(text, READ)?)
+    Ok(PrimitiveDateTime::parse(&year::read(text), READ)?)
 }
 
 /// `timestamptz` comes as a time of UTC without saying so; PostgreSQL is told the offset, and MySQL,
-/// whose session is in UTC, the time there.
+/// whose session has to be in UTC, the time there.
 fn moment(at: &OffsetDateTime, dialect: Dialect) -> Result<String, BoxDynError> {
     let at = at.to_offset(UtcOffset::UTC).format(WRITE)?;
-    Ok(match dialect {
+    let at = match dialect {
         Dialect::Postgres => at + "+00",
         Dialect::MySql => at,
-    })
+    };
+    year::write(at, dialect)
 }

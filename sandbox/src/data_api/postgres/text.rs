@@ -112,7 +112,7 @@ fn scalar(text: String, kind: Kind, wish: Wish) -> Result<Field, Exception> {
         Kind::Date | Kind::Text => Field::String(text),
         // PostgreSQL writes fractions without their last zeros, as the first Data API did.
         Kind::Time if wish.v1 => Field::String(text.trim_end_matches("+00").to_owned()),
-        Kind::Time => Field::String(time(text)),
+        Kind::Time => Field::String(time(&text)),
         Kind::Json => Field::String(compact(&text)),
     })
 }
@@ -125,14 +125,18 @@ fn float(value: Option<f64>) -> Result<Field, Exception> {
 }
 
 /// A time in UTC without its offset, with no, three or six digits of a second's fraction.
-fn time(text: String) -> String {
-    let text = text.strip_suffix("+00").map(str::to_owned).unwrap_or(text);
+fn time(text: &str) -> String {
+    let (text, era) = match text.strip_suffix(" BC") {
+        Some(text) => (text, " BC"),
+        None => (text, ""),
+    };
+    let text = text.strip_suffix("+00").unwrap_or(text);
     match text.split_once('.') {
         Some((whole, fraction)) => {
             let digits = if fraction.len() <= 3 { 3 } else { 6 };
-            format!("{whole}.{fraction:0<digits$}")
+            format!("{whole}.{fraction:0<digits$}{era}")
         }
-        None => text,
+        None => format!("{text}{era}"),
     }
 }
 
@@ -161,8 +165,10 @@ mod tests {
             ("2020-01-02 03:04:05", "2020-01-02 03:04:05"),
             ("2020-01-02 03:04:05.1+00", "2020-01-02 03:04:05.100"),
             ("03:04:05.1234", "03:04:05.123400"),
+            ("0044-03-15 03:04:05+00 BC", "0044-03-15 03:04:05 BC"),
+            ("0044-03-15 03:04:05.1+00 BC", "0044-03-15 03:04:05.100 BC"),
         ] {
-            assert_eq!(time(text.into()), expected);
+            assert_eq!(time(text), expected);
         }
     }
 
