@@ -41,8 +41,19 @@ impl DataApiError {
         &self.name
     }
 
-    /// The one in an error of sqlx's.
-    pub(crate) fn inside(error: &sqlx_core::Error) -> Option<&Self> {
+    /// The one in an error of sqlx's, if that is what it tells.
+    ///
+    /// ```
+    /// use sqlx_rds::data_api::{DataApiError, Executed};
+    ///
+    /// /// Whether a statement that has failed may have been carried out all the same.
+    /// fn is_in_doubt(error: &sqlx::Error) -> bool {
+    ///     DataApiError::of(error).is_some_and(|error| error.executed() != Executed::No)
+    /// }
+    /// # assert!(!is_in_doubt(&sqlx::Error::RowNotFound));
+    /// ```
+    #[must_use]
+    pub fn of(error: &sqlx_core::Error) -> Option<&Self> {
         match error {
             sqlx_core::Error::Io(error) => error.get_ref()?.downcast_ref(),
             _ => None,

@@ -133,7 +133,7 @@ where
                 Ok(steps) => return Ok(steps.into_iter().filter_map(Either::right).collect()),
                 Err(error) => error,
             };
-            let is_oversize = DataApiError::inside(&error).is_some_and(DataApiError::is_oversize);
+            let is_oversize = DataApiError::of(&error).is_some_and(DataApiError::is_oversize);
             let is_in_transaction = self.connection.state.depth() > 0;
             if !is_oversize || is_in_transaction || !self.page.shrink() {
                 return Err(self.page.explain(error));

@@ -232,7 +232,7 @@ mod tests {
                 }
             });
             let error = result.await.unwrap_err();
-            let told = DataApiError::inside(&error).unwrap();
+            let told = DataApiError::of(&error).unwrap();
             assert_eq!(told.executed(), Executed::Unknown, "{told}");
             let said = told.to_string();
             assert!(
@@ -257,7 +257,7 @@ mod tests {
             async move { Err::<(), _>(exception(name)) }
         });
         let error = result.await.unwrap_err();
-        let told = DataApiError::inside(&error).unwrap();
+        let told = DataApiError::of(&error).unwrap();
         assert_eq!(told.executed(), Executed::Unknown, "{told}");
         assert_eq!(told.name(), "AccessDeniedException");
     }
@@ -361,7 +361,7 @@ mod tests {
             let begin = sdk.begin_transaction().resource_arn("arn:aws:a");
             let error = begin.secret_arn("b").send().await.unwrap_err();
             let error = Error::from(understand(&error));
-            let told = DataApiError::inside(&error).unwrap();
+            let told = DataApiError::of(&error).unwrap();
             assert_eq!((told.kind, told.executed()), (kind, Executed::No), "{told}");
         }
     }
@@ -389,7 +389,7 @@ mod tests {
             _ = reading => unreachable!(),
             begun = begin(&client) => begun.unwrap_err(),
         };
-        let told = DataApiError::inside(&error).unwrap();
+        let told = DataApiError::of(&error).unwrap();
         assert_eq!(told.executed(), Executed::No);
         assert!(
             told.to_string().contains("was not read within 60.0s"),

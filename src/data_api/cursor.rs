@@ -119,7 +119,7 @@ impl<'c> Reading<'c> {
                 Ok(page) => return Ok(page),
                 Err(error) => error,
             };
-            let is_oversize = DataApiError::inside(&error).is_some_and(DataApiError::is_oversize);
+            let is_oversize = DataApiError::of(&error).is_some_and(DataApiError::is_oversize);
             // Nobody has seen a row of it, and the transaction holds nothing else.
             let may_begin_again = self.total == 0 && self.connection.state.depth() == 1;
             if !(is_oversize && may_begin_again && self.page.rows() > 1) {

@@ -66,7 +66,7 @@ impl PageSize {
 
     /// Says what to do about a page that was too large and cannot be asked for again.
     pub(super) fn explain(self, error: Error) -> Error {
-        let Some(found) = DataApiError::inside(&error).filter(|found| found.is_oversize()) else {
+        let Some(found) = DataApiError::of(&error).filter(|found| found.is_oversize()) else {
             return error;
         };
         let rows = self.rows;

@@ -82,7 +82,7 @@ impl State {
 
     pub(crate) fn answered<T>(&mut self, result: &Result<T, Error>) {
         let is_lost = |error: &Error| {
-            DataApiError::inside(error).is_some_and(|error| error.executed == Executed::Unknown)
+            DataApiError::of(error).is_some_and(|error| error.executed == Executed::Unknown)
         };
         self.is_doubtful = self.id.is_some() && result.as_ref().is_err_and(is_lost);
     }
@@ -224,7 +224,7 @@ fn rolled_back(status: &str) -> Error {
 }
 
 fn is_gone(error: &Error) -> bool {
-    let error = DataApiError::inside(error);
+    let error = DataApiError::of(error);
     error.is_some_and(|error| {
         matches!(
             error.name(),

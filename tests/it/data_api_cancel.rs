@@ -96,9 +96,7 @@ async fn a_transaction_may_be_dropped_at_any_poll() {
     cut_everywhere(|pool| {
         Box::pin(async move {
             let mut transaction = pool.begin().await?;
-            transaction
-                .execute("INSERT INTO ledger VALUES (1)")
-                .await?;
+            transaction.execute("INSERT INTO ledger VALUES (1)").await?;
             transaction
                 .execute("INSERT INTO ledger VALUES (2), (3)")
                 .await?;
