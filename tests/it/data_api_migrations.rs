@@ -16,7 +16,7 @@ use sqlx_rds::data_api::{self, DataApiEngine, DataApiPostgres};
 use sqlx_rds_sandbox::{DataApiFault, DataApiOperation, DataApiRefusal, Engine};
 use tempfile::TempDir;
 
-use crate::data_api::{Stage, mysql};
+use crate::data_api::{Stage, mysql, postgres};
 use crate::data_api_cancel::polled;
 use crate::data_api_types::{direct_mysql, direct_postgres};
 
@@ -75,7 +75,7 @@ async fn take_turns<E: DataApiEngine, D: Migrate>(
     let asks_again = async {
         let mut statements = HashSet::new();
         // More than a transaction that begins, and asks once, takes.
-        while statements.len() < 20 {
+        while statements.len() < 10 {
             statements.insert(statement().await);
         }
     };
@@ -280,4 +280,28 @@ async fn migrations_on_mysql_leave_what_those_of_sqlx_leave() {
         left.push(found.await.map(|text: String| text).unwrap());
     }
     assert_eq!(left, ["11,1,0", "11,1,0"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_takes_too_long_is_not_noted() {
+    let (stage, pool) = postgres().await;
+    let (_directory, migrator) = migrator(&["CREATE TABLE a (b int)"]).await;
+    let migration = migrator.iter().next().unwrap();
+    let mut connection = pool.acquire().await.unwrap();
+    let table = "_sqlx_migrations";
+    connection.ensure_migrations_table(table).await.unwrap();
+    stage.play(
+        DataApiOperation::ExecuteStatement,
+        1,
+        DataApiFault::StatementTimeout,
+    );
+    let error = connection.apply(table, migration).await.unwrap_err();
+    let MigrateError::ExecuteMigration(error, 1) = error else {
+        panic!("{error:?}");
+    };
+    assert!(error.to_string().contains("may run for 45 s"), "{error}");
+    assert_eq!(stage.sandbox.data_api().transactions(), 0);
+    let applied = connection.list_applied_migrations(table).await.unwrap();
+    assert!(applied.is_empty());
+    migrator.run(&mut *connection).await.unwrap();
 }
