@@ -109,6 +109,7 @@ impl<E: DataApiEngine> DataApiConnection<E> {
         }
         let mut outcome = Vec::new();
         for statement in statements {
+            self.keep_lock().await?;
             let statement = AssertSqlSafe(statement.to_owned()).into_sql_str();
             outcome.extend(
                 self.run_one(statement, None, Repeatable::IfNotExecuted)

@@ -71,8 +71,8 @@ impl<E: DataApiEngine> DataApiConnection<E> {
         ))
     }
 
-    /// Keeps the lock's transaction from ending for want of use; a migration that takes longer
-    /// than 3 min loses it.
+    /// Keeps the lock's transaction from ending for want of use: before each statement, since none
+    /// takes 3 min.
     pub(super) async fn keep_lock(&mut self) -> Result<(), Error> {
         let Some(id) = self.lock.clone() else {
             return Ok(());

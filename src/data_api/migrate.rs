@@ -83,7 +83,6 @@ impl<E: DataApiEngine> DataApiConnection<E> {
         migration: &Migration,
     ) -> Result<Duration, MigrateError> {
         let started = Instant::now();
-        self.keep_lock().await?;
         if runs_outside::<E>(migration) {
             self.apply_and_note(table_name, migration).await?;
         } else {
@@ -124,7 +123,6 @@ impl<E: DataApiEngine> DataApiConnection<E> {
         migration: &Migration,
     ) -> Result<Duration, MigrateError> {
         let started = Instant::now();
-        self.keep_lock().await?;
         if runs_outside::<E>(migration) {
             self.revert_and_forget(table_name, migration).await?;
         } else {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::pin::pin;
+use std::time::Duration;
 
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::mysql::MySqlPool;
@@ -183,6 +184,8 @@ async fn migrations_may_be_dropped_at_any_poll() {
     let options = stage.options::<data_api::Postgres>();
     let pool = PoolOptions::<DataApiPostgres>::new().max_connections(1);
     let pool = pool.connect_with(options).await.unwrap();
+    // The sandbox makes its user with the first request, which nobody may cut.
+    pool.execute("SELECT 1").await.unwrap();
     let mut observer = direct_postgres(&stage).await;
     let files = ["CREATE TABLE a (b int); INSERT INTO a VALUES (1)"];
     let (_directory, migrator) = migrator(&files).await;
@@ -304,4 +307,36 @@ async fn a_migration_that_takes_too_long_is_not_noted() {
     let applied = connection.list_applied_migrations(table).await.unwrap();
     assert!(applied.is_empty());
     migrator.run(&mut *connection).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lock_is_kept_between_statements() {
+    let (stage, pool) = postgres().await;
+    let created = raw_sql("CREATE TABLE one (a int); CREATE TABLE two (a int)");
+    created.execute(&pool).await.unwrap();
+    let slow = "INSERT INTO one VALUES (1); INSERT INTO two VALUES (1)";
+    let (_directory, migrator) = migrator(&[slow, "SELECT 1"]).await;
+    let mut observer = direct_postgres(&stage).await;
+    let mut gates = Vec::new();
+    for table in ["one", "two"] {
+        let mut gate = direct_postgres(&stage).await;
+        let close = format!("BEGIN; LOCK TABLE {table}");
+        raw_sql(sqlx::AssertSqlSafe(close))
+            .execute(&mut gate)
+            .await
+            .unwrap();
+        gates.push((table, gate));
+    }
+    let time_passes = async {
+        for (table, mut gate) in gates {
+            let waiting = "SELECT count(*) FROM pg_locks \
+                           WHERE NOT granted AND relation = $1::text::regclass";
+            let waiting = || query_scalar::<_, i64>(waiting).bind(table);
+            while waiting().fetch_one(&mut observer).await.unwrap() == 0 {}
+            stage.sandbox.clock().advance(Duration::from_secs(100));
+            gate.execute("COMMIT").await.unwrap();
+        }
+    };
+    let (migrated, ()) = tokio::join!(migrator.run(&pool), time_passes);
+    migrated.unwrap();
 }
