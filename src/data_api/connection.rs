@@ -84,21 +84,20 @@ impl<E: DataApiEngine> DataApiConnection<E> {
         if statements.len() < 2 {
             return self.run_one(sql, arguments, repeatable).await;
         }
-        // Text without arguments may hold several statements, which PostgreSQL takes for one
-        // transaction.
-        if E::DIALECT == Dialect::MySql || self.state.depth() > 0 {
+        if self.state.depth() > 0 {
             return self.run_statements(sql).await;
         }
+        // Text without arguments may hold several statements, which PostgreSQL takes for one
+        // transaction, and which need one session on MySQL.
         self.begin_unguarded().await?;
-        let outcome = match self.run_statements(sql).await {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                let _ = self.roll_back().await;
-                return Err(error);
-            }
-        };
-        self.commit_transaction().await?;
-        Ok(outcome)
+        let outcome = self.run_statements(sql).await;
+        match (&outcome, E::DIALECT) {
+            (Ok(_), _) => self.commit_transaction().await?,
+            (Err(_), Dialect::Postgres) => drop(self.roll_back().await),
+            // Those before a mistake stay done, as each would be by itself.
+            (Err(_), Dialect::MySql) => drop(self.commit_transaction().await),
+        }
+        outcome
     }
 
     /// One after the other, since the service takes one at a time.
@@ -110,6 +109,7 @@ impl<E: DataApiEngine> DataApiConnection<E> {
         }
         let mut outcome = Vec::new();
         for statement in statements {
+            self.keep_lock().await?;
             let statement = AssertSqlSafe(statement.to_owned()).into_sql_str();
             outcome.extend(
                 self.run_one(statement, None, Repeatable::IfNotExecuted)
@@ -262,16 +262,18 @@ impl<E: DataApiEngine> Connection for DataApiConnection<E> {
 
     async fn close(mut self) -> Result<(), Error> {
         self.state.abandon();
-        self.flush_rollback().await
+        self.ping().await
     }
 
     async fn close_hard(self) -> Result<(), Error> {
         Ok(())
     }
 
-    /// Asks nobody unless a transaction was left: there is no connection that could be lost.
+    /// Asks nobody unless a transaction or the lock of migrations was left: there is no connection
+    /// that could be lost.
     async fn ping(&mut self) -> Result<(), Error> {
-        self.flush_rollback().await
+        self.flush_rollback().await?;
+        self.end_lock().await
     }
 
     async fn begin(&mut self) -> Result<Transaction<'_, DataApi<E>>, Error> {

@@ -1,9 +1,12 @@
-//! The lock of migrations. One of a session would end with its request, so it is a transaction's
-//! that is kept open beside them.
+//! The lock of migrations, the same as that of sqlx's own drivers. One of a session would end with
+//! its request, so it is a transaction's that is kept open beside them.
 
 use std::time::Duration;
 
+use crc::{CRC_32_ISO_HDLC, Crc};
 use sqlx_core::Error;
+use sqlx_core::connection::Connection;
+use sqlx_core::query_scalar::query_scalar;
 use tokio::time::{Instant, sleep};
 
 use super::client::Repeatable;
@@ -24,26 +27,28 @@ const BACKOFF: Backoff = Backoff {
     max: Duration::from_secs(5),
 };
 
+/// What sqlx's drivers multiply the checksum of the database's name by.
+const FACTOR: i64 = 0x3d32_ad9e;
+
 impl<E: DataApiEngine> DataApiConnection<E> {
     pub(super) async fn take_lock(&mut self) -> Result<(), Error> {
-        let take = match E::DIALECT {
-            Dialect::Postgres => {
-                "SELECT CAST(pg_try_advisory_xact_lock(\
-                    hashtextextended(CONCAT('sqlx migrations ', current_database()), 0)) AS int)"
-            }
-            Dialect::MySql => "SELECT GET_LOCK(CONCAT('sqlx migrations ', DATABASE()), 0)",
-        };
-        let id = self.new_transaction().await?;
+        self.end_lock().await?;
+        let taken = self.wait_for_lock().await;
+        self.or_end_lock(taken).await
+    }
+
+    async fn wait_for_lock(&mut self) -> Result<(), Error> {
+        let take = self.taking().await?;
+        // Known before it is asked for the lock, so that whatever cuts this can be ended.
+        self.lock = self.new_transaction().await?;
         let started = Instant::now();
         let mut looks = 0;
         loop {
-            let sent = self.send_text(id.clone(), take, Repeatable::Always);
+            let sent = self.send_text(self.lock.clone(), &take, Repeatable::Always);
             if first_field(sent.await?) == Some(1) {
-                self.lock = id;
                 return Ok(());
             }
             if started.elapsed() > TIMEOUT {
-                self.end_transaction(id).await?;
                 return Err(lost("another connection has been migrating for 10 min"));
             }
             looks += 1;
@@ -51,8 +56,23 @@ impl<E: DataApiEngine> DataApiConnection<E> {
         }
     }
 
-    /// Keeps the lock's transaction from ending for want of use; a migration that takes longer
-    /// than 3 min loses it.
+    /// The statement that takes the lock if it is free.
+    async fn taking(&mut self) -> Result<String, Error> {
+        if E::DIALECT == Dialect::MySql {
+            let name = format!("LOWER(HEX({FACTOR} * CRC32(DATABASE())))");
+            return Ok(format!("SELECT GET_LOCK({name}, 0)"));
+        }
+        let database = query_scalar("SELECT CAST(current_database() AS text)");
+        let database: String = database.fetch_one(&mut *self).await?;
+        let checksum = Crc::<u32>::new(&CRC_32_ISO_HDLC).checksum(database.as_bytes());
+        let key = FACTOR * i64::from(checksum);
+        Ok(format!(
+            "SELECT CAST(pg_try_advisory_xact_lock({key}) AS int)"
+        ))
+    }
+
+    /// Keeps the lock's transaction from ending for want of use: before each statement, since none
+    /// takes 3 min.
     pub(super) async fn keep_lock(&mut self) -> Result<(), Error> {
         let Some(id) = self.lock.clone() else {
             return Ok(());
@@ -61,17 +81,29 @@ impl<E: DataApiEngine> DataApiConnection<E> {
         kept.await.map(drop)
     }
 
-    pub(super) async fn give_lock_back(&mut self) -> Result<(), Error> {
-        let Some(id) = self.lock.take() else {
+    /// Ends what an error has left, since sqlx gives the lock back after success only.
+    pub(super) async fn or_end_lock<T, X>(&mut self, result: Result<T, X>) -> Result<T, X> {
+        if result.is_err() {
+            // Where this fails, the lock is still known, and the next `ping` ends it.
+            let _ = self.ping().await;
+        }
+        result
+    }
+
+    pub(super) async fn end_lock(&mut self) -> Result<(), Error> {
+        let Some(id) = self.lock.clone() else {
             return Ok(());
         };
         if E::DIALECT == Dialect::MySql {
-            let release = "SELECT RELEASE_LOCK(CONCAT('sqlx migrations ', DATABASE()))";
+            // The session outlives the transaction, and has the lock as often as it was asked for.
+            let release = "SELECT RELEASE_ALL_LOCKS()";
             let sent = self.send_text(Some(id.clone()), release, Repeatable::Always);
             // The transaction's end may have taken it along.
             let _ = sent.await;
         }
-        self.end_transaction(Some(id)).await
+        self.end_transaction(Some(id)).await?;
+        self.lock = None;
+        Ok(())
     }
 }
 

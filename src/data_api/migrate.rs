@@ -64,6 +64,95 @@ impl<E: DataApiEngine> DataApiConnection<E> {
             .map(drop)
             .map_err(|error| MigrateError::ExecuteMigration(error, migration.version))
     }
+
+    async fn set_success(
+        &mut self,
+        table_name: &str,
+        version: i64,
+        success: bool,
+    ) -> Result<(), MigrateError> {
+        self.migrate(format!(
+            "UPDATE {table_name} SET success = {success} WHERE version = {version}"
+        ))
+        .await
+    }
+
+    async fn apply_with_lock(
+        &mut self,
+        table_name: &str,
+        migration: &Migration,
+    ) -> Result<Duration, MigrateError> {
+        let started = Instant::now();
+        if runs_outside::<E>(migration) {
+            self.apply_and_note(table_name, migration).await?;
+        } else {
+            let mut transaction = self.begin().await?;
+            transaction.apply_and_note(table_name, migration).await?;
+            transaction.commit().await?;
+        }
+        let elapsed = started.elapsed();
+        let (nanos, version) = (elapsed.as_nanos(), migration.version);
+        self.migrate(format!(
+            "UPDATE {table_name} SET execution_time = {nanos} WHERE version = {version}"
+        ))
+        .await?;
+        Ok(elapsed)
+    }
+
+    async fn apply_and_note(
+        &mut self,
+        table_name: &str,
+        migration: &Migration,
+    ) -> Result<(), MigrateError> {
+        match E::DIALECT {
+            Dialect::Postgres => {
+                self.run_migration(migration).await?;
+                self.note_migration(table_name, migration, true).await
+            }
+            Dialect::MySql => {
+                self.note_migration(table_name, migration, false).await?;
+                self.run_migration(migration).await?;
+                self.set_success(table_name, migration.version, true).await
+            }
+        }
+    }
+
+    async fn revert_with_lock(
+        &mut self,
+        table_name: &str,
+        migration: &Migration,
+    ) -> Result<Duration, MigrateError> {
+        let started = Instant::now();
+        if runs_outside::<E>(migration) {
+            self.revert_and_forget(table_name, migration).await?;
+        } else {
+            let mut transaction = self.begin().await?;
+            transaction.revert_and_forget(table_name, migration).await?;
+            transaction.commit().await?;
+        }
+        Ok(started.elapsed())
+    }
+
+    async fn revert_and_forget(
+        &mut self,
+        table_name: &str,
+        migration: &Migration,
+    ) -> Result<(), MigrateError> {
+        let version = migration.version;
+        if E::DIALECT == Dialect::MySql {
+            self.set_success(table_name, version, false).await?;
+        }
+        self.run_migration(migration).await?;
+        self.migrate(format!(
+            "DELETE FROM {table_name} WHERE version = {version}"
+        ))
+        .await
+    }
+}
+
+/// MySQL needs a session for whatever it runs, and has no statement that refuses a transaction.
+fn runs_outside<E: DataApiEngine>(migration: &Migration) -> bool {
+    migration.no_tx && E::DIALECT == Dialect::Postgres
 }
 
 impl<E: DataApiEngine> Migrate for DataApiConnection<E> {
@@ -132,49 +221,19 @@ impl<E: DataApiEngine> Migrate for DataApiConnection<E> {
     }
 
     fn unlock(&mut self) -> BoxFuture<'_, Result<(), MigrateError>> {
-        Box::pin(async move { Ok(self.give_lock_back().await?) })
+        Box::pin(async move { Ok(self.end_lock().await?) })
     }
 
-    /// On PostgreSQL in one transaction with its entry, so that it is done whole or not at all. On
-    /// MySQL, whose DDL commits by itself, the entry says at first that it has not succeeded.
+    /// In one transaction with its entry, so that it is done whole or not at all. On MySQL, whose DDL
+    /// commits by itself, the entry says at first that it has not succeeded.
     fn apply<'e>(
         &'e mut self,
         table_name: &'e str,
         migration: &'e Migration,
     ) -> BoxFuture<'e, Result<Duration, MigrateError>> {
         Box::pin(async move {
-            let started = Instant::now();
-            self.keep_lock().await?;
-            match (E::DIALECT, migration.no_tx) {
-                (Dialect::Postgres, false) => {
-                    let mut transaction = self.begin().await?;
-                    transaction.run_migration(migration).await?;
-                    transaction
-                        .note_migration(table_name, migration, true)
-                        .await?;
-                    transaction.commit().await?;
-                }
-                (Dialect::Postgres, true) => {
-                    self.run_migration(migration).await?;
-                    self.note_migration(table_name, migration, true).await?;
-                }
-                (Dialect::MySql, _) => {
-                    self.note_migration(table_name, migration, false).await?;
-                    self.run_migration(migration).await?;
-                    let version = migration.version;
-                    self.migrate(format!(
-                        "UPDATE {table_name} SET success = true WHERE version = {version}"
-                    ))
-                    .await?;
-                }
-            }
-            let elapsed = started.elapsed();
-            let (nanos, version) = (elapsed.as_nanos(), migration.version);
-            self.migrate(format!(
-                "UPDATE {table_name} SET execution_time = {nanos} WHERE version = {version}"
-            ))
-            .await?;
-            Ok(elapsed)
+            let applied = self.apply_with_lock(table_name, migration).await;
+            self.or_end_lock(applied).await
         })
     }
 
@@ -184,31 +243,8 @@ impl<E: DataApiEngine> Migrate for DataApiConnection<E> {
         migration: &'e Migration,
     ) -> BoxFuture<'e, Result<Duration, MigrateError>> {
         Box::pin(async move {
-            let started = Instant::now();
-            self.keep_lock().await?;
-            let version = migration.version;
-            let forget = format!("DELETE FROM {table_name} WHERE version = {version}");
-            match (E::DIALECT, migration.no_tx) {
-                (Dialect::Postgres, false) => {
-                    let mut transaction = self.begin().await?;
-                    transaction.run_migration(migration).await?;
-                    transaction.migrate(forget).await?;
-                    transaction.commit().await?;
-                }
-                (Dialect::Postgres, true) => {
-                    self.run_migration(migration).await?;
-                    self.migrate(forget).await?;
-                }
-                (Dialect::MySql, _) => {
-                    self.migrate(format!(
-                        "UPDATE {table_name} SET success = false WHERE version = {version}"
-                    ))
-                    .await?;
-                    self.run_migration(migration).await?;
-                    self.migrate(forget).await?;
-                }
-            }
-            Ok(started.elapsed())
+            let reverted = self.revert_with_lock(table_name, migration).await;
+            self.or_end_lock(reverted).await
         })
     }
 

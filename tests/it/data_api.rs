@@ -427,34 +427,6 @@ async fn many_sets_take_effect_together() {
     assert!(error.unwrap_err().to_string().contains("other types"));
 }
 
-/// Two migrators at once take turns.
-async fn migrate_twice<E: DataApiEngine>(stage: &Stage, directory: &str) -> (usize, Vec<i64>) {
-    let migrator = sqlx::migrate::Migrator::new(std::path::Path::new(directory)).await;
-    let migrator = migrator.unwrap();
-    let pool = stage.pool::<E>().await;
-    let (one, other) = tokio::join!(migrator.run(&pool), migrator.run(&pool));
-    one.unwrap();
-    other.unwrap();
-    let applied = "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version";
-    let rows = query(applied).fetch_all(&pool).await.unwrap();
-    let versions = rows.iter().map(|row| row.get::<i64, _>(0)).collect();
-    // The lock's transactions are gone with it.
-    assert_eq!(stage.sandbox.data_api().transactions(), 0);
-    (migrator.iter().count(), versions)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn migrations_run_as_on_a_connection() {
-    let stage = Stage::of(Engine::Postgres).await;
-    let migrated = migrate_twice::<data_api::Postgres>(&stage, "examples/migrations/todos");
-    let (expected, applied) = migrated.await;
-    assert_eq!(applied.len(), expected);
-    let stage = Stage::of(Engine::MySql).await;
-    let migrated = migrate_twice::<data_api::MySql>(&stage, "examples/migrations/todos_mysql");
-    let (expected, applied) = migrated.await;
-    assert_eq!(applied.len(), expected);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_written_twice_on_mysql() {
     let (stage, pool) = mysql().await;

@@ -12,10 +12,10 @@ use sqlx_rds_sandbox::Engine;
 
 use crate::data_api::Stage;
 
-type Work<'a> = Pin<Box<dyn Future<Output = Result<(), sqlx::Error>> + Send + 'a>>;
+pub(crate) type Work<'a> = Pin<Box<dyn Future<Output = Result<(), sqlx::Error>> + Send + 'a>>;
 
 /// Whether `work` gets through within so many polls.
-async fn polled(work: Work<'_>, polls: usize) -> bool {
+pub(crate) async fn polled(work: Work<'_>, polls: usize) -> bool {
     let mut work = pin!(work);
     let mut left = polls;
     let through = poll_fn(|context| {

@@ -32,7 +32,7 @@ data_api_enum!(derived Mood as "mood" { Happy = "happy", Sad = "sad" });
 
 const MOOD: &str = "CREATE TYPE mood AS ENUM ('happy', 'sad')";
 
-async fn direct_postgres(stage: &Stage) -> PgConnection {
+pub(crate) async fn direct_postgres(stage: &Stage) -> PgConnection {
     let options: PgConnectOptions = stage.server().admin_url().parse().unwrap();
     options.database(&stage.database).connect().await.unwrap()
 }

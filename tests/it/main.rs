@@ -11,6 +11,7 @@ mod cancel;
 mod data_api;
 mod data_api_cancel;
 mod data_api_limits;
+mod data_api_migrations;
 mod data_api_mysql;
 mod data_api_once;
 mod data_api_pages;
