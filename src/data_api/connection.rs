@@ -105,6 +105,7 @@ impl<E: DataApiEngine> DataApiConnection<E> {
         let statements = sql::split(E::DIALECT, sql.as_str());
         // Before any of them is run, since MySQL would keep those before a mistake.
         for statement in &statements {
+            self.refuse_control(statement)?;
             translate(statement, &DataApiArguments::<E>::default())?;
         }
         let mut outcome = Vec::new();

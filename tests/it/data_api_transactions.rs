@@ -169,7 +169,7 @@ async fn a_transaction_by_hand_is_refused() {
         let refused = connection.execute(sql).await.unwrap_err();
         assert!(refused.to_string().contains("begin()"), "{refused}");
     }
-    let script = "BEGIN; INSERT INTO ledger VALUES (1); COMMIT";
+    let script = "INSERT INTO ledger VALUES (1); COMMIT";
     raw_sql(script).execute(&mut *connection).await.unwrap_err();
     let mut transaction = connection.begin().await.unwrap();
     insert(&mut *transaction, 2).await.unwrap();
