@@ -8,10 +8,10 @@ use std::task::Poll;
 use futures_util::TryStreamExt;
 use sqlx::pool::PoolOptions;
 use sqlx::{Acquire, Connection, Error, Executor, Pool, query, query_scalar, raw_sql};
-use sqlx_rds::data_api::{self, DataApiPostgres};
+use sqlx_rds::data_api::{self, DataApiPostgres, Executed};
 use sqlx_rds_sandbox::{DataApiFailure, DataApiFault, DataApiOperation, Engine};
 
-use crate::data_api::Stage;
+use crate::data_api::{Stage, service_error};
 
 const EXECUTE: DataApiOperation = DataApiOperation::ExecuteStatement;
 
@@ -180,4 +180,91 @@ async fn a_transaction_by_hand_is_refused() {
     transaction.commit().await.unwrap();
     drop(connection);
     assert_eq!(entries(&pool).await, [2]);
+}
+
+/// Every answer that tells nothing, before and after the deed, and those that tell that nothing was
+/// done; whether it was is counted in the database.
+const FAULTS: [(DataApiFault, Option<bool>); 9] = [
+    (before(DataApiFailure::InternalServerError), Some(false)),
+    (before(DataApiFailure::ServiceUnavailable), Some(false)),
+    (before(DataApiFailure::DatabaseUnavailable), Some(false)),
+    (after(DataApiFailure::InternalServerError), Some(true)),
+    (after(DataApiFailure::ServiceUnavailable), Some(true)),
+    (after(DataApiFailure::DatabaseUnavailable), Some(true)),
+    (DataApiFault::CloseAfter, Some(true)),
+    (DataApiFault::Throttling, None),
+    (DataApiFault::Resuming, None),
+];
+
+const fn before(failure: DataApiFailure) -> DataApiFault {
+    DataApiFault::Before(failure)
+}
+
+const fn after(failure: DataApiFailure) -> DataApiFault {
+    DataApiFault::After(failure)
+}
+
+#[tokio::test]
+async fn a_commit_is_sent_once_whatever_it_is_answered() {
+    let (stage, pool) = ledger().await;
+    let mut expected = Vec::new();
+    for (number, (fault, done)) in (1..).zip(FAULTS) {
+        let mut transaction = pool.begin().await.unwrap();
+        insert(&mut *transaction, number).await.unwrap();
+        stage.play(DataApiOperation::CommitTransaction, 1, fault);
+        let committed = transaction.commit().await;
+        match done {
+            None => committed.unwrap(),
+            Some(_) => {
+                let error = committed.unwrap_err();
+                assert_eq!(service_error(&error).executed(), Executed::Unknown);
+            }
+        }
+        expected.extend((done != Some(false)).then_some(number));
+        assert_eq!(entries(&pool).await, expected, "{fault:?}");
+        assert_eq!(stage.sandbox.data_api().transactions(), 0, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_statement_in_a_transaction_is_done_once_or_never() {
+    let (stage, pool) = ledger().await;
+    let mut expected = Vec::new();
+    for (number, (fault, done)) in (1..).zip(FAULTS) {
+        let mut transaction = pool.begin().await.unwrap();
+        stage.play(EXECUTE, 1, fault);
+        let inserted = insert(&mut *transaction, number).await;
+        if done.is_none() {
+            inserted.unwrap();
+            transaction.commit().await.unwrap();
+            expected.push(number);
+        } else {
+            let error = inserted.unwrap_err();
+            assert_eq!(service_error(&error).executed(), Executed::Unknown);
+            // A rollback may be sent twice.
+            stage.play(DataApiOperation::RollbackTransaction, 1, fault);
+            transaction.rollback().await.unwrap();
+        }
+        assert_eq!(entries(&pool).await, expected, "{fault:?}");
+    }
+}
+
+/// sqlx's pool pings a connection that it hands out and one that comes back.
+#[tokio::test]
+async fn a_ping_asks_nobody_unless_a_transaction_was_left() {
+    let (stage, pool) = ledger().await;
+    let mut connection = pool.acquire().await.unwrap();
+    let ordered = DataApiFault::Before(DataApiFailure::ServiceUnavailable);
+    stage.sandbox.data_api().play_next(1, ordered);
+    connection.ping().await.unwrap();
+    drop(connection);
+    let mut connection = pool.acquire().await.unwrap();
+    // The first request is this one.
+    insert(&mut *connection, 1).await.unwrap_err();
+    let mut transaction = connection.begin().await.unwrap();
+    insert(&mut *transaction, 2).await.unwrap();
+    drop(transaction);
+    assert_eq!(stage.sandbox.data_api().transactions(), 1);
+    connection.ping().await.unwrap();
+    assert_eq!(stage.sandbox.data_api().transactions(), 0);
 }
