@@ -20,12 +20,11 @@ use sqlx_core::sql_str::{AssertSqlSafe, SqlSafeStr, SqlStr};
 use sqlx_core::transaction::Transaction;
 
 use super::client::{Client, Repeatable};
-use super::idempotent::IdempotentStatements;
 use super::limits;
 use super::options::Target;
 use super::row::Columns;
 use super::sql::{self, Control, Dialect};
-use super::transaction::State;
+use super::state::State;
 use super::{
     DataApi, DataApiArguments, DataApiConnectOptions, DataApiEngine, DataApiQueryResult,
     DataApiRow, DataApiStatement, DataApiTypeInfo,
@@ -59,15 +58,6 @@ impl<E: DataApiEngine> DataApiConnection<E> {
             lock: None,
             engine: PhantomData,
         }
-    }
-
-    /// Runs statements that may be run twice: where the service does not say whether one was done,
-    /// it is sent again.
-    ///
-    /// Reads, and writes that set what they write. Inside a transaction nothing is sent again, since
-    /// the service may have ended it.
-    pub fn idempotent(&mut self) -> IdempotentStatements<'_, E> {
-        IdempotentStatements::new(self)
     }
 
     pub(super) async fn run(

@@ -21,9 +21,25 @@ pub struct IdempotentStatements<'c, E> {
     connection: &'c mut DataApiConnection<E>,
 }
 
-impl<'c, E> IdempotentStatements<'c, E> {
-    pub(super) fn new(connection: &'c mut DataApiConnection<E>) -> Self {
-        Self { connection }
+impl<E> DataApiConnection<E> {
+    /// Runs statements that may be run twice: where the service does not say whether one was done,
+    /// it is sent again.
+    ///
+    /// Reads, and writes that set what they write. Inside a transaction nothing is sent again, since
+    /// the service may have ended it.
+    ///
+    /// ```no_run
+    /// # use sqlx_rds::data_api::{DataApiConnection, Postgres};
+    /// # async fn example(connection: &mut DataApiConnection<Postgres>) -> Result<(), sqlx::Error> {
+    /// let open: i64 = sqlx::query_scalar("SELECT count(*) FROM orders")
+    ///     .fetch_one(connection.idempotent())
+    ///     .await?;
+    /// # drop(open);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn idempotent(&mut self) -> IdempotentStatements<'_, E> {
+        IdempotentStatements { connection: self }
     }
 }
 

@@ -43,6 +43,7 @@ mod page_size;
 mod query_result;
 mod row;
 pub(crate) mod sql;
+mod state;
 mod statement;
 mod transaction;
 mod type_info;

@@ -18,98 +18,6 @@ use crate::kind::ErrorKind;
 #[derive(Debug)]
 pub struct DataApiTransactionManager<E>(PhantomData<E>);
 
-/// The transaction that a connection is in.
-#[derive(Debug, Default)]
-pub(crate) struct State {
-    id: Option<String>,
-    /// How many guards are alive: that of the transaction, and one for each savepoint in it.
-    depth: usize,
-    /// Whether the innermost of them has nothing at the service yet.
-    is_beginning: bool,
-    /// Where those that were dropped go back to, with the next use.
-    goes_back_to: Option<usize>,
-    /// Whether a statement in it was not answered, so that nobody knows what it holds.
-    is_doubtful: bool,
-}
-
-impl State {
-    pub(crate) fn id(&self) -> Option<&str> {
-        self.id.as_deref()
-    }
-
-    pub(crate) fn depth(&self) -> usize {
-        self.depth
-    }
-
-    pub(crate) fn must_roll_back(&self) -> bool {
-        self.goes_back_to.is_some()
-    }
-
-    /// The outermost transaction is left.
-    pub(crate) fn abandon(&mut self) {
-        self.depth = 0;
-        self.goes_back_to = self.id.as_ref().map(|_| 0);
-    }
-
-    /// A guard is there, whatever comes of its beginning: it is taken back by
-    /// [`leave`](Self::leave) alone.
-    fn enter(&mut self) {
-        self.depth += 1;
-        self.is_beginning = true;
-    }
-
-    /// A guard was dropped, and no other than its own work may go with it.
-    fn leave(&mut self) {
-        self.depth = self.depth.saturating_sub(1);
-        let was_begun = !std::mem::take(&mut self.is_beginning);
-        if self.id.is_some() && (was_begun || self.depth == 0) {
-            let before = self.goes_back_to.unwrap_or(self.depth);
-            self.goes_back_to = Some(before.min(self.depth));
-        }
-    }
-
-    /// Nothing is open at the service any more.
-    fn end(&mut self) {
-        self.id = None;
-        self.goes_back_to = None;
-        self.is_doubtful = false;
-    }
-
-    /// Until a statement is answered, nobody knows what its transaction holds.
-    pub(crate) fn asked(&mut self) {
-        self.is_doubtful |= self.id.is_some();
-    }
-
-    pub(crate) fn answered<T>(&mut self, result: &Result<T, Error>) {
-        let is_lost = |error: &Error| {
-            DataApiError::of(error).is_some_and(|error| error.executed == Executed::Unknown)
-        };
-        self.is_doubtful = self.id.is_some() && result.as_ref().is_err_and(is_lost);
-    }
-
-    /// Nothing may build on a transaction that is not known.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        let (message, advice) = if self.is_doubtful {
-            (
-                "a statement of this transaction was not answered",
-                "; roll it back, and run all of it again",
-            )
-        } else if self.depth > 0 && self.id.is_none() && !self.is_beginning {
-            ("this transaction has ended", "; begin another")
-        } else {
-            return Ok(());
-        };
-        Err(DataApiError {
-            name: "nothing".to_owned(),
-            message: message.to_owned(),
-            advice: advice.into(),
-            kind: ErrorKind::Disconnected,
-            executed: Executed::No,
-        }
-        .into())
-    }
-}
-
 impl<E: DataApiEngine> DataApiConnection<E> {
     /// Asks for a transaction. It may be begun twice: one that nobody knows ends by itself.
     pub(super) async fn new_transaction(&self) -> Result<Option<String>, Error> {
@@ -128,7 +36,8 @@ impl<E: DataApiEngine> DataApiConnection<E> {
     }
 
     async fn begin_transaction(&mut self, modes: Option<&str>) -> Result<(), Error> {
-        self.state.id = self.new_transaction().await?;
+        let id = self.new_transaction().await?;
+        self.state.has_begun(id);
         if let Some(modes) = modes {
             self.send_in_transaction(&format!("SET TRANSACTION {modes}"))
                 .await?;
@@ -139,7 +48,7 @@ impl<E: DataApiEngine> DataApiConnection<E> {
     async fn send_in_transaction(&mut self, sql: &str) -> Result<(), Error> {
         self.state.check()?;
         self.state.asked();
-        let id = self.state.id.clone();
+        let id = self.state.id().map(str::to_owned);
         let result = self.send_text(id, sql, Repeatable::IfNotExecuted).await;
         self.state.answered(&result);
         result.map(drop)
@@ -157,7 +66,7 @@ impl<E: DataApiEngine> DataApiConnection<E> {
     /// did not is rolled back by the next use, since its locks would stay for 3 min.
     pub(super) async fn commit_transaction(&mut self) -> Result<(), Error> {
         self.state.check()?;
-        let (target, id) = (self.target(), self.state.id.clone());
+        let (target, id) = (self.target(), self.state.id().map(str::to_owned));
         let committed = self.client().call(Repeatable::IfNotExecuted, |sdk| {
             sdk.commit_transaction()
                 .resource_arn(&target.resource_arn)
@@ -190,7 +99,9 @@ impl<E: DataApiEngine> DataApiConnection<E> {
     }
 
     pub(super) async fn roll_back(&mut self) -> Result<(), Error> {
-        let result = self.end_transaction(self.state.id.clone()).await;
+        let result = self
+            .end_transaction(self.state.id().map(str::to_owned))
+            .await;
         // Whatever came of it: the service ends what is not used.
         self.state.end();
         result
@@ -198,13 +109,13 @@ impl<E: DataApiEngine> DataApiConnection<E> {
 
     /// Goes back from a transaction or savepoint that was dropped.
     pub(super) async fn flush_rollback(&mut self) -> Result<(), Error> {
-        match self.state.goes_back_to {
+        match self.state.goes_back_to() {
             None => Ok(()),
             Some(0) => self.roll_back().await,
             Some(depth) => {
                 let savepoint = format!("ROLLBACK TO SAVEPOINT _sqlx_savepoint_{depth}");
                 self.send_in_transaction(&savepoint).await?;
-                self.state.goes_back_to = None;
+                self.state.went_back();
                 Ok(())
             }
         }
@@ -277,7 +188,7 @@ impl<E: DataApiEngine> TransactionManager for DataApiTransactionManager<E> {
         // First of all, since sqlx's guard is there whatever this comes to.
         connection.state.enter();
         connection.flush_rollback().await?;
-        let outer = connection.state.depth - 1;
+        let outer = connection.state.depth() - 1;
         if outer > 0 {
             if statement.is_some() {
                 return Err(Error::InvalidSavePointStatement);
@@ -291,27 +202,27 @@ impl<E: DataApiEngine> TransactionManager for DataApiTransactionManager<E> {
             };
             connection.begin_transaction(modes.as_deref()).await?;
         }
-        connection.state.is_beginning = false;
+        connection.state.has_entered();
         Ok(())
     }
 
     async fn commit(connection: &mut DataApiConnection<E>) -> Result<(), Error> {
         connection.flush_rollback().await?;
         connection.state.check()?;
-        match connection.state.depth {
+        match connection.state.depth() {
             0 | 1 => connection.commit_transaction().await?,
             depth => {
                 let release = format!("RELEASE SAVEPOINT _sqlx_savepoint_{}", depth - 1);
                 connection.send_in_transaction(&release).await?;
             }
         }
-        connection.state.depth = connection.state.depth.saturating_sub(1);
+        connection.state.exit();
         Ok(())
     }
 
     /// Where this fails its guard is dropped, and the next use goes back.
     async fn rollback(connection: &mut DataApiConnection<E>) -> Result<(), Error> {
-        match connection.state.depth {
+        match connection.state.depth() {
             0 | 1 => connection.roll_back().await?,
             depth => {
                 connection.flush_rollback().await?;
@@ -319,7 +230,7 @@ impl<E: DataApiEngine> TransactionManager for DataApiTransactionManager<E> {
                 connection.send_in_transaction(&savepoint).await?;
             }
         }
-        connection.state.depth = connection.state.depth.saturating_sub(1);
+        connection.state.exit();
         Ok(())
     }
 
@@ -330,38 +241,5 @@ impl<E: DataApiEngine> TransactionManager for DataApiTransactionManager<E> {
 
     fn get_transaction_depth(connection: &DataApiConnection<E>) -> usize {
         connection.state.depth()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_transaction_is_in_doubt_after_no_answer() {
-        for (kind, executed, doubtful) in [
-            (ErrorKind::Disconnected, Executed::Unknown, true),
-            (ErrorKind::Unavailable, Executed::Unknown, true),
-            (ErrorKind::Statement, Executed::Unknown, true),
-            (ErrorKind::Statement, Executed::Yes, false),
-            (ErrorKind::Disconnected, Executed::No, false),
-        ] {
-            let mut state = State {
-                id: Some("id".to_owned()),
-                depth: 1,
-                ..State::default()
-            };
-            let error = DataApiError {
-                name: "nothing".to_owned(),
-                message: String::new(),
-                advice: "".into(),
-                kind,
-                executed,
-            };
-            state.asked();
-            assert!(state.check().is_err());
-            state.answered(&Err::<(), _>(error.into()));
-            assert_eq!(state.check().is_err(), doubtful, "{kind:?} {executed:?}");
-        }
     }
 }
