@@ -97,7 +97,7 @@ impl SandboxBuilder {
     /// Its tokens are Aurora DSQL's, also for the user `admin`; a session lives for an hour by the
     /// [clock](Sandbox::clock); transactions are serializable, so that conflicts end in 40001; and a
     /// client that sends no SNI, as one that dials an address, is refused. What it does not play:
-    /// limits (order 53300 and 53400 by [`Gateway::play_next`]), and SQL that Aurora DSQL does not
+    /// limits (order 53300 and 53400 by [`Gateway::play_next`](crate::Gateway::play_next)), and SQL that Aurora DSQL does not
     /// know. PostgreSQL must be among the engines.
     pub fn dsql(mut self) -> Self {
         self.dsql = true;
