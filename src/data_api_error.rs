@@ -60,6 +60,20 @@ impl DataApiError {
         }
     }
 
+    /// The same error, where more is known of what was done than of its last statement.
+    pub(crate) fn with_executed(
+        mut error: sqlx_core::Error,
+        executed: Executed,
+    ) -> sqlx_core::Error {
+        if let sqlx_core::Error::Io(error) = &mut error
+            && let Some(error) = error.get_mut()
+            && let Some(error) = error.downcast_mut::<Self>()
+        {
+            error.executed = executed;
+        }
+        error
+    }
+
     /// The result was above 1 MiB, and in a transaction this has ended it.
     pub(crate) fn is_oversize(&self) -> bool {
         self.name == "UnsupportedResultException" && self.message.contains("size limit")

@@ -198,7 +198,12 @@ where
             #[cfg(feature = "idempotency")]
             Passes::InTurn => true,
         },
-        |last| last.unwrap_or_else(|| Failure::last(timed_out(policy.timeout))),
+        |last: Option<Failure<E>>| {
+            // Whose turn it was before says nothing of the work that was cut off.
+            #[cfg(feature = "idempotency")]
+            let last = last.filter(|last| !last.is_in_turn());
+            last.unwrap_or_else(|| Failure::last(timed_out(policy.timeout)))
+        },
     );
     // What `begin` waits for ends then too, with an error that says what it was.
     let result = deadline::by(deadline, units).instrument(span.clone()).await;

@@ -7,6 +7,7 @@ use super::client::Repeatable;
 use super::connection::{DataApiConnection, translate};
 use super::limits;
 use super::{DataApiArguments, DataApiEngine};
+use crate::data_api_error::{DataApiError, Executed};
 
 /// How many sets go into one request: the service has no number, and a limit for all of it.
 const SETS: usize = 1_000;
@@ -44,7 +45,8 @@ const MARGIN: usize = 64 * 1024;
 ///
 /// # Cancel safety
 ///
-/// Cancel safe inside a transaction of one's own; outside of one the last request may take effect.
+/// Inside a transaction it puts that in doubt: roll it back. Outside of one all of it takes effect
+/// or nothing does, and where `COMMIT` was sent nobody is told which.
 pub async fn execute_many<E: DataApiEngine>(
     connection: &mut DataApiConnection<E>,
     sql: impl SqlSafeStr,
@@ -92,7 +94,7 @@ pub async fn execute_many<E: DataApiEngine>(
     for page in pages {
         if let Err(error) = connection.send_page(&text, page).await {
             let _ = connection.roll_back().await;
-            return Err(error);
+            return Err(DataApiError::with_executed(error, Executed::No));
         }
     }
     connection.commit_transaction().await?;

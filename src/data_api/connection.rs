@@ -16,7 +16,7 @@ use sqlx_core::connection::{Connection, LogSettings};
 use sqlx_core::describe::Describe;
 use sqlx_core::executor::{Execute, Executor};
 use sqlx_core::logger::QueryLogger;
-use sqlx_core::sql_str::{AssertSqlSafe, SqlSafeStr, SqlStr};
+use sqlx_core::sql_str::SqlStr;
 use sqlx_core::transaction::Transaction;
 
 use super::client::{Client, Repeatable};
@@ -74,40 +74,7 @@ impl<E: DataApiEngine> DataApiConnection<E> {
         if statements.len() < 2 {
             return self.run_one(sql, arguments, repeatable).await;
         }
-        if self.state.depth() > 0 {
-            return self.run_statements(sql).await;
-        }
-        // Text without arguments may hold several statements, which PostgreSQL takes for one
-        // transaction, and which need one session on MySQL.
-        self.begin_unguarded().await?;
-        let outcome = self.run_statements(sql).await;
-        match (&outcome, E::DIALECT) {
-            (Ok(_), _) => self.commit_transaction().await?,
-            (Err(_), Dialect::Postgres) => drop(self.roll_back().await),
-            // Those before a mistake stay done, as each would be by itself.
-            (Err(_), Dialect::MySql) => drop(self.commit_transaction().await),
-        }
-        outcome
-    }
-
-    /// One after the other, since the service takes one at a time.
-    pub(super) async fn run_statements(&mut self, sql: SqlStr) -> Result<Outcome<E>, Error> {
-        let statements = sql::split(E::DIALECT, sql.as_str());
-        // Before any of them is run, since MySQL would keep those before a mistake.
-        for statement in &statements {
-            self.refuse_control(statement)?;
-            translate(statement, &DataApiArguments::<E>::default())?;
-        }
-        let mut outcome = Vec::new();
-        for statement in statements {
-            self.keep_lock().await?;
-            let statement = AssertSqlSafe(statement.to_owned()).into_sql_str();
-            outcome.extend(
-                self.run_one(statement, None, Repeatable::IfNotExecuted)
-                    .await?,
-            );
-        }
-        Ok(outcome)
+        self.run_script(sql).await
     }
 
     pub(super) async fn run_one(
@@ -141,7 +108,7 @@ impl<E: DataApiEngine> DataApiConnection<E> {
     }
 
     /// A session is a transaction's at most: what is said to it otherwise is lost, and no error.
-    fn refuse_control(&self, sql: &str) -> Result<(), Error> {
+    pub(super) fn refuse_control(&self, sql: &str) -> Result<(), Error> {
         match sql::control(E::DIALECT, sql) {
             None => Ok(()),
             Some(Control::Savepoint) if self.state.id().is_some() => Ok(()),
@@ -263,8 +230,9 @@ impl<E: DataApiEngine> Connection for DataApiConnection<E> {
     /// Asks nobody unless a transaction or the lock of migrations was left: there is no connection
     /// that could be lost.
     async fn ping(&mut self) -> Result<(), Error> {
-        self.flush_rollback().await?;
-        self.end_lock().await
+        let flushed = self.flush_rollback().await;
+        self.end_lock().await?;
+        flushed
     }
 
     async fn begin(&mut self) -> Result<Transaction<'_, DataApi<E>>, Error> {

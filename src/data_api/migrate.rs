@@ -59,8 +59,12 @@ impl<E: DataApiEngine> DataApiConnection<E> {
     /// Statement by statement, since the service takes one at a time.
     async fn run_migration(&mut self, migration: &Migration) -> Result<(), MigrateError> {
         let sql = migration.sql.clone();
-        let result = self.run_statements(sql).await;
+        let result = async {
+            self.flush_rollback().await?;
+            self.run_statements(sql, true).await
+        };
         result
+            .await
             .map(drop)
             .map_err(|error| MigrateError::ExecuteMigration(error, migration.version))
     }

@@ -42,6 +42,7 @@ mod options;
 mod page_size;
 mod query_result;
 mod row;
+mod script;
 pub(crate) mod sql;
 mod state;
 mod statement;

@@ -111,7 +111,11 @@ impl<E: DataApiEngine> DataApiConnection<E> {
     pub(super) async fn flush_rollback(&mut self) -> Result<(), Error> {
         match self.state.goes_back_to() {
             None => Ok(()),
-            Some(0) => self.roll_back().await,
+            Some(0) => {
+                // Where it is not answered the service ends it, and what follows was not sent yet.
+                let _ = self.roll_back().await;
+                Ok(())
+            }
             Some(depth) => {
                 let savepoint = format!("ROLLBACK TO SAVEPOINT _sqlx_savepoint_{depth}");
                 self.send_in_transaction(&savepoint).await?;

@@ -268,3 +268,17 @@ async fn a_ping_asks_nobody_unless_a_transaction_was_left() {
     connection.ping().await.unwrap();
     assert_eq!(stage.sandbox.data_api().transactions(), 0);
 }
+
+/// The refused result alone says that its statement has run; the text as a whole was rolled back.
+#[tokio::test]
+async fn a_script_that_was_rolled_back_was_not_executed() {
+    let (stage, pool) = ledger().await;
+    let script = "INSERT INTO ledger VALUES (1); SELECT interval '1 hour'";
+    let error = raw_sql(script).execute(&pool).await.unwrap_err();
+    assert_eq!(service_error(&error).executed(), Executed::No, "{error}");
+    let script = "INSERT INTO ledger VALUES (2); INSERT INTO ledger VALUES (3)";
+    stage.play(EXECUTE, 1, after(DataApiFailure::ServiceUnavailable));
+    let error = raw_sql(script).execute(&pool).await.unwrap_err();
+    assert_eq!(service_error(&error).executed(), Executed::No, "{error}");
+    assert!(entries(&pool).await.is_empty());
+}
